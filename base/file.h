@@ -1,0 +1,30 @@
+/* base/file.h - mapped files, whole reads, atomic writes.
+ *
+ * Threads: any, on different objects. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+#include "base/err.h"
+#include <stddef.h>
+
+typedef struct st_file_map {
+    const unsigned char *data; /* read-only; NULL for an empty file */
+    size_t len;
+} st_file_map;
+
+/* Map a regular file read-only.  ST_ENOTFOUND, ST_EIO, ST_EINVAL (not a regular file). */
+ST_NODISCARD int st_file_map_open(const char *path, st_file_map *ret_map, st_err *err);
+void st_file_map_close(st_file_map *map); /* twice is allowed */
+
+/* The whole file, or standard input for "-", as a NUL-terminated block that the caller
+ * frees.  More than `limit` bytes: ST_ELIMIT. */
+ST_NODISCARD int st_file_read(const char *path, size_t limit, char **ret_data,
+                              size_t *ret_len, st_err *err);
+
+/* Write to a temporary file beside `path`, flush it to disk and rename it over `path`:
+ * a reader sees the old bytes or the new ones, also after a power cut. */
+ST_NODISCARD int st_file_write(const char *path, const void *data, size_t len, st_err *err);
+
+/* `name` beside the file `base_path`: absolute names unchanged, relative ones under the
+ * folder of base_path.  A heap string, or NULL when out of memory. */
+char *st_path_beside(const char *base_path, const char *name);
+#endif

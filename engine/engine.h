@@ -1,0 +1,88 @@
+/* engine/engine.h - sequences over counted KV pages, stepped in batches.
+ *
+ *   immutable:  model ----------.
+ *   mutable:    engine = kvpool + model_work + workers;  seq = tokens + page table
+ *
+ * Callers may not know how keys and values are stored, in which order tokens are run or
+ * on how many threads: the same request gives the same bytes.  A sequence is forked by
+ * sharing its pages; a shared page is read-only and copied when its tail is written.
+ *
+ * Threads: one owner thread an engine (it uses its workers inside a step); a model may
+ * serve many engines.  Memory: pages, activations and sequence tables are taken by
+ * engine_new; a step allocates nothing. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+#include "model/model.h"
+
+typedef struct engine engine;
+typedef struct seq seq;
+
+typedef struct engine_opts {
+    unsigned n_threads;    /* 0: st_cpu_count() */
+    uint32_t n_ctx;        /* most tokens of one sequence; 0: the model's, at most 4096 */
+    uint32_t max_batch;    /* most tokens of one forward pass; 0: 512 */
+    uint32_t max_seqs;     /* 0: 64 */
+    size_t kv_bytes;       /* for pages; 0: room for 2 full sequences */
+    st_dtype kv_type;      /* ST_F32 or ST_F16 */
+} engine_opts;
+
+/* The model must outlive the engine. */
+ST_NODISCARD int engine_new(const model *m, const engine_opts *opts, engine **ret_engine,
+                            st_err *err);
+void engine_free(engine *e); /* NULL allowed; frees its sequences */
+const model *engine_model(const engine *e);
+uint32_t engine_n_ctx(const engine *e);
+uint32_t engine_max_batch(const engine *e);
+workers *engine_workers(engine *e);
+
+ST_NODISCARD int seq_new(engine *e, seq **ret_seq, st_err *err); /* ST_EBUSY: too many */
+void seq_free(seq *s); /* NULL allowed; pages go back when their last holder does */
+uint32_t seq_len(const seq *s);
+void seq_truncate(seq *s, uint32_t n);  /* forget tokens from n on; n <= seq_len */
+/* A second sequence with the first n tokens of s, sharing its pages. */
+ST_NODISCARD int seq_fork(seq *s, uint32_t n, seq **ret_fork, st_err *err);
+
+/* What a step should give for one item.  Unused parts are NULL / 0. */
+typedef struct step_item {
+    seq *s;
+    const int32_t *tokens;
+    uint32_t n;
+    const int32_t *parents; /* NULL: a chain that stays in the sequence.  Else a tree, as in
+                             * model_span: evaluated over the sequence, which is unchanged */
+    const uint32_t *out;    /* tokens of the item (index 0..n-1, rising) with outputs */
+    uint32_t n_out;
+    const int32_t *ids;     /* vocabulary ids wanted; NULL with n_ids 0: all */
+    uint32_t n_ids;
+    float *ret_logits;      /* [n_out, n_ids or n_vocab] */
+    float *ret_hidden;      /* [n_out, n_embd], final norm applied */
+    float *ret_lse;         /* [n_out] natural log of the sum over the whole vocabulary of
+                             * exp(logit): logit - lse is the exact log-probability */
+} step_item;
+
+/* Pooled hidden states of whole texts. */
+typedef struct step_states {
+    uint32_t first_layer; /* states after layers first..last (0: embedding), inclusive; */
+    uint32_t last_layer;  /* the model is not run beyond last */
+    uint32_t from, to;    /* mean over tokens [from, to) of the text; to 0: its end */
+    float *ret_mean;      /* [last - first + 1, n_embd]; may be NULL */
+    float *ret_last;      /* the same for token to - 1; may be NULL */
+} step_states;
+
+/* Run the items, in as many forward passes as max_batch needs.  A sequence may appear in
+ * one item only.  ST_EBUSY when pages run out (nothing has changed then), ST_ELIMIT when
+ * an item would pass n_ctx. */
+ST_NODISCARD int engine_step(engine *e, const step_item *items, uint32_t n_items,
+                             st_err *err);
+
+/* Pooled states of n texts (token ids), in batches; no sequence is kept.  A text longer
+ * than n_ctx is ST_ELIMIT. */
+ST_NODISCARD int engine_states(engine *e, const int32_t *const *texts,
+                               const uint32_t *n_tokens, const step_states *want,
+                               uint32_t n_texts, st_err *err);
+
+/* Embeddings as the model's maker defines them: the model's pooling over the last layer's
+ * output (after the final norm), scaled to unit length.  ret [n_texts, n_embd]. */
+ST_NODISCARD int engine_embed(engine *e, const int32_t *const *texts,
+                              const uint32_t *n_tokens, uint32_t n_texts, float *ret_vectors,
+                              st_err *err);
+#endif

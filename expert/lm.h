@@ -1,0 +1,30 @@
+/* expert/lm.h - a model file opened for use: weights, tokenizer, template, engine, digest.
+ *
+ * Everything that reads a text with a model goes through one of these.  The digest is the
+ * SHA-256 of the file: what is fitted on these bytes is bound to them.
+ *
+ * Threads: one owner (it holds an engine). */
+#ifndef EXPERT_LM_H
+#define EXPERT_LM_H
+#include "engine/engine.h"
+#include "template/template.h"
+#include "tokenizer/tokenizer.h"
+
+typedef struct lm {
+    char *path;
+    model *model;
+    tok *tok;
+    engine *engine;
+    tmpl *chat;               /* NULL when the file has no chat template */
+    char digest[65];          /* of the file, hexadecimal */
+} lm;
+
+ST_NODISCARD int lm_open(const char *path, const engine_opts *opts, lm **ret_lm, st_err *err);
+void lm_close(lm *l); /* NULL allowed */
+
+/* Append the ids of a chat prompt of one user turn (and a system turn when not NULL) with
+ * the generation prompt: the model's template, where `user` is data throughout and can
+ * become no control token.  Without a template: system, user and a newline as plain text. */
+ST_NODISCARD int lm_prompt(const lm *l, const char *system, const char *user, size_t user_len,
+                           tok_ids *ids, st_err *err);
+#endif

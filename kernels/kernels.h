@@ -1,0 +1,154 @@
+/* kernels/kernels.h - the arithmetic of inference: one table of functions per ISA.
+ *
+ * Weights.  A matrix of `rows` outputs by `cols` inputs is re-laid once, at load, into
+ * panels of KERN_PANEL rows: within a panel the blocks of all its rows that cover the same
+ * columns stand together, so that one vector register holds the same columns of many rows.
+ * The layout is the same for every ISA and no larger than the file's (plus padding of the
+ * last panel); blocks keep their bits and are never expanded to float matrices.
+ *
+ * Activations.  Against quantised weights a row of floats is quantised once to int8 with
+ * one float scale d and the sum s = d * sum(q) per 32 columns, and reused by every matrix
+ * that reads it.  Against F32, F16 and BF16 weights the floats are used as they are.
+ *
+ * Arithmetic.  For output r and token t, with blocks b of 32 (or 16) columns in order:
+ *     acc = fma(dw[r,b] * dx[t,b], (float)sum_i(qw * qx), acc)      integers exact
+ *     acc = fma(mw[r,b], sx[t,b], acc)                              where a format has a minimum
+ * Each lane belongs to one output, so the result of (r, t) is the same bytes whatever the
+ * number of tokens, the panel range, or the thread count.
+ *
+ * Threads: everything is pure; callers split work by panel range.  Memory: the caller's. */
+#ifndef KERNELS_KERNELS_H
+#define KERNELS_KERNELS_H
+#include "base/cpu.h"
+#include "base/dtype.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    KERN_PANEL = 16,    /* rows a panel */
+    KERN_QBLOCK = 32,   /* columns an activation scale */
+    KV_PAGE_TOKENS = 64, /* positions of one page of keys and values */
+};
+
+/* A packed weight matrix.  `data` is owned by whoever packed it, 64-byte aligned. */
+typedef struct kmat {
+    st_dtype type;
+    uint32_t rows;
+    uint32_t cols;
+    const void *data;
+} kmat;
+
+/* Bytes of a packed matrix; false when the type is not supported, cols is not a whole
+ * number of blocks, or the size overflows. */
+bool kmat_bytes(st_dtype type, uint32_t rows, uint32_t cols, size_t *ret_bytes);
+
+/* Re-lay `rows` rows of GGUF blocks from `blocks` into `room` (kmat_bytes, 64-byte
+ * aligned), panels [panel0, panel1) only, so that threads can share the work. */
+void kmat_pack(const kmat *m, const void *blocks, void *room, uint32_t panel0,
+               uint32_t panel1);
+static inline uint32_t kmat_panels(const kmat *m)
+{
+    return (m->rows + KERN_PANEL - 1) / KERN_PANEL;
+}
+
+/* Rows of activations.  `x` always; the rest only when the weights are quantised. */
+typedef struct kact {
+    uint32_t n;      /* rows (tokens) */
+    uint32_t cols;
+    const float *x;  /* [n, cols] */
+    int8_t *q;       /* [n, cols], 64-byte aligned, valid after kern.quant */
+    float *d;        /* [n, cols/32] scales */
+    float *s;        /* [n, cols/32] d * sum of q */
+} kact;
+
+/* Keys and values of one layer in pages: position p of a sequence is in page
+ * pages[p / KV_PAGE_TOKENS], slot p % KV_PAGE_TOKENS.  A page holds
+ * [n_kv_head][KV_PAGE_TOKENS][dim] elements; head h, slot s, element i lies at
+ * base + page * page_stride + ((h * KV_PAGE_TOKENS + s) * dim + i) * element size. */
+typedef struct kkv {
+    unsigned char *k; /* layer's first key byte in page 0 */
+    unsigned char *v;
+    size_t page_stride; /* bytes from page to page */
+    uint32_t n_kv_head;
+    uint32_t dim_k; /* a key head's width */
+    uint32_t dim_v;
+    st_dtype type;  /* ST_F32 or ST_F16 */
+} kkv;
+
+/* Attention of one token's query heads [head0, head1), all of one or more KV groups. */
+typedef struct kattn {
+    const kkv *kv;
+    const uint32_t *pages; /* the sequence's page table */
+    uint32_t lo, hi;       /* positions [lo, hi) are seen ... */
+    const uint32_t *extra; /* ... and these slots too (a token tree's ancestors, in order) */
+    uint32_t n_extra;
+    uint32_t n_head;       /* query heads in all; n_head / n_kv_head share a KV head */
+    float scale;           /* of q.k */
+    float softcap;         /* 0: none; else s = cap * tanh(s / cap) */
+    const float *sinks;    /* NULL, or one logit a head that takes mass and no value */
+} kattn;
+
+typedef struct kern {
+    st_isa isa;
+
+    /* Quantise rows of x->x into x->q, x->d, x->s: d = max|x| / 127, q = round to nearest
+     * even (x / d).  Rows [row0, row1). */
+    void (*quant)(const kact *x, uint32_t row0, uint32_t row1);
+
+    /* y[t * ldy + r] = W[r] . x[t] for the rows of panels [panel0, panel1), all n tokens.
+     * ldy in floats.  Quantised types read x->q; F32, F16, BF16 read x->x. */
+    void (*matmul)(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1, float *y,
+                   size_t ldy);
+
+    /* y[i] = W[rows[i]] . x for chosen outputs of one activation row `t`; bit-equal to
+     * what matmul gives. */
+    void (*rows)(const kmat *w, const kact *x, uint32_t t, const int32_t *rows, uint32_t n,
+                 float *y);
+
+    /* out[cols] = row r of W, dequantised exactly. */
+    void (*row)(const kmat *w, uint32_t r, float *out);
+
+    /* y = x / sqrt(mean(x^2) + eps) * w;  w may be NULL.  y may be x. */
+    void (*rms_norm)(const float *x, const float *w, float eps, uint32_t n, float *y);
+    /* y = (x - mean) / sqrt(var + eps) * w + b;  b may be NULL.  y may be x. */
+    void (*layer_norm)(const float *x, const float *w, const float *b, float eps, uint32_t n,
+                       float *y);
+    void (*add)(float *y, const float *x, uint32_t n);               /* y += x */
+    void (*mul)(float *y, const float *x, uint32_t n);               /* y *= x */
+    void (*axpy)(float *y, float a, const float *x, uint32_t n);     /* y = fma(a, x, y) */
+    float (*dot)(const float *a, const float *b, uint32_t n);
+    void (*silu_mul)(float *g, const float *u, uint32_t n);      /* g = silu(g) * u */
+    void (*gelu_tanh_mul)(float *g, const float *u, uint32_t n); /* g = gelu_tanh(g) * u */
+    void (*gelu_erf)(float *x, uint32_t n);                      /* exact GELU, in place */
+    void (*gelu_tanh)(float *x, uint32_t n);
+    void (*softmax)(float *x, uint32_t n);                       /* in place, max-shifted */
+
+    /* Rotate pairs of one head vector: `half` pairs with cos/sin tables [half].
+     * neox: pairs (i, i + half); otherwise (2i, 2i + 1). */
+    void (*rope)(float *x, const float *cos, const float *sin, uint32_t half, bool neox);
+
+    /* Store one token's keys [n_kv_head * dim_k] and values at `slot`. */
+    void (*kv_store)(const kkv *kv, const uint32_t *pages, uint32_t slot, const float *k,
+                     const float *v);
+
+    /* out[(h - head0) * dim_v ..] for heads [head0, head1); q points at head0's query.
+     * `scratch` holds KERN_ATTN_SCRATCH floats.  Positions are visited in blocks of whole
+     * pages with a running maximum (online softmax), so the bytes do not depend on how
+     * the sequence was fed. */
+    void (*attn)(const kattn *a, uint32_t head0, uint32_t head1, const float *q, float *out,
+                 float *scratch);
+} kern;
+
+enum { KERN_ATTN_SCRATCH = 4096 }; /* floats that kern.attn may use */
+
+/* The table of an ISA, or NULL when this build or machine lacks it. */
+const kern *kern_get(st_isa isa);
+/* The best table after STINT_CPU; an error when the mask asks for what is not there. */
+ST_NODISCARD int kern_best(const kern **ret_kern, st_err *err);
+
+/* Exact dequantisation of n elements of GGUF blocks (not packed). */
+ST_NODISCARD int kern_dequant(st_dtype type, const void *blocks, uint64_t n, float *ret_out,
+                              st_err *err);
+#endif
