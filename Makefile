@@ -37,6 +37,7 @@ test: deps-test models
 check:
 	@python3 tools/check_style.py
 	@python3 tools/check_rooms.py
+	@python3 tools/check_headers.py $(or $(CC),cc)
 
 bench: models
 	@$(STINT) bench -m .cache/models/smollm2-135m-instruct.gguf

