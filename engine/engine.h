@@ -1,7 +1,7 @@
 /* engine/engine.h - sequences over counted KV pages, stepped in batches.
  *
  *   immutable:  model ----------.
- *   mutable:    engine = kvpool + model_work + workers;  seq = tokens + page table
+ *   mutable:    engine = kvpool + model_work + workers;  seq = page table + length
  *
  * Callers may not know how keys and values are stored, in which order tokens are run or
  * on how many threads: the same request gives the same bytes.  A sequence is forked by
@@ -22,7 +22,7 @@ typedef struct engine_opts {
     uint32_t n_ctx;        /* most tokens of one sequence; 0: the model's, at most 4096 */
     uint32_t max_batch;    /* most tokens of one forward pass; 0: 512 */
     uint32_t max_seqs;     /* 0: 64 */
-    size_t kv_bytes;       /* for pages; 0: room for 2 full sequences */
+    size_t kv_bytes;       /* for pages; 0: room for 2 full sequences and a batch */
     st_dtype kv_type;      /* ST_F32 or ST_F16 */
 } engine_opts;
 
@@ -34,9 +34,11 @@ const model *engine_model(const engine *e);
 uint32_t engine_n_ctx(const engine *e);
 uint32_t engine_max_batch(const engine *e);
 workers *engine_workers(engine *e);
+uint32_t engine_free_pages(const engine *e); /* of KV_PAGE_TOKENS tokens */
 
 ST_NODISCARD int seq_new(engine *e, seq **ret_seq, st_err *err); /* ST_EBUSY: too many */
 void seq_free(seq *s); /* NULL allowed; pages go back when their last holder does */
+engine *seq_engine(const seq *s);
 uint32_t seq_len(const seq *s);
 void seq_truncate(seq *s, uint32_t n);  /* forget tokens from n on; n <= seq_len */
 /* A second sequence with the first n tokens of s, sharing its pages. */
@@ -53,7 +55,9 @@ typedef struct step_item {
     uint32_t n_out;
     const int32_t *ids;     /* vocabulary ids wanted; NULL with n_ids 0: all */
     uint32_t n_ids;
-    float *ret_logits;      /* [n_out, n_ids or n_vocab] */
+    const uint32_t *ids_end; /* NULL: every output gets all `ids`.  Else output i gets
+                              * ids[ids_end[i - 1] .. ids_end[i]), logits packed likewise */
+    float *ret_logits;      /* [n_out, n_ids or n_vocab], or [n_ids] with ids_end */
     float *ret_hidden;      /* [n_out, n_embd], final norm applied */
     float *ret_lse;         /* [n_out] natural log of the sum over the whole vocabulary of
                              * exp(logit): logit - lse is the exact log-probability */
@@ -69,8 +73,9 @@ typedef struct step_states {
 } step_states;
 
 /* Run the items, in as many forward passes as max_batch needs.  A sequence may appear in
- * one item only.  ST_EBUSY when pages run out (nothing has changed then), ST_ELIMIT when
- * an item would pass n_ctx. */
+ * one item only.  ST_EBUSY when pages run out, ST_ELIMIT when an item would pass n_ctx,
+ * ST_EINVAL for an id outside the vocabulary: no sequence has changed then.  An encoder
+ * takes a whole text as one chain in an empty sequence. */
 ST_NODISCARD int engine_step(engine *e, const step_item *items, uint32_t n_items,
                              st_err *err);
 

@@ -1,0 +1,79 @@
+/* engine/core.h - what the files of this room share; nobody else includes it.
+ *
+ * A sequence is a page table and a length.  Between steps it holds exactly the pages that
+ * cover its length.  Inside a step (in_step) it may hold more:
+ *
+ *   idle --items_check--> in_step --pages_take--> prepared --passes--> finish --> idle
+ *                            |                        |
+ *                            '--- error: finish ------'
+ *
+ * Threads: the engine's owner.  Memory: all of it belongs to the engine. */
+#ifndef ENGINE_CORE_H
+#define ENGINE_CORE_H
+#include "engine/engine.h"
+#include "engine/kvpool.h"
+
+enum {
+    HEAD_ROWS = 16,   /* rows of whole-vocabulary logits that are held at once */
+    LSE_CHUNK = 8192, /* vocabulary entries summed by one worker call */
+};
+
+typedef struct lse_part { /* sum of exp(logit - max) over one chunk */
+    float max;
+    double sum;
+} lse_part;
+
+struct seq {
+    engine *engine;
+    kv_page *pages; /* [engine->seq_pages] */
+    uint32_t n_pages;
+    uint32_t len;   /* tokens */
+    bool used;      /* handed out by seq_new */
+    /* the step it is in */
+    bool in_step;
+    uint32_t done;     /* tokens of its item that have run */
+    uint32_t next_out; /* outputs of its item that were given */
+    kv_page kept_tail;   /* the page that a private copy stands in for, or KV_NO_PAGE */
+};
+
+typedef struct piece { /* the part of an item that is in the current pass */
+    const step_item *item;
+    uint32_t out0; /* first output of the item given by this pass */
+    uint32_t n_out;
+    uint32_t row0; /* its first row of engine.hidden */
+} piece;
+
+struct engine {
+    const model *model;
+    workers *workers;
+    model_work *work;
+    kvpool *pool;
+    model_kv kv;
+    uint32_t n_ctx;
+    uint32_t max_batch;
+    uint32_t max_seqs;
+    uint32_t seq_pages;  /* most pages of one sequence, with the slots of a tree */
+    seq *seqs;           /* [max_seqs] */
+    kv_page *page_table; /* of all sequences, then of the texts of engine_states */
+
+    /* the current pass, at most max_batch of each */
+    model_span *spans;
+    piece *pieces;
+    int32_t *tree_tokens; /* of split trees: a group of nodes and their ancestors */
+    int32_t *tree_parents;
+    uint32_t *tree_nodes; /* index in the item */
+    uint32_t *rows;
+    float *hidden;        /* [max_batch, n_embd] */
+    float *logits;        /* [HEAD_ROWS, n_vocab] */
+    lse_part *parts;      /* [HEAD_ROWS, chunks] */
+    double *sums;         /* [n_layers + 1, n_embd] of engine_states */
+};
+
+static inline uint32_t kv_pages_for(uint32_t n_tokens)
+{
+    return n_tokens / KV_PAGE_TOKENS + (n_tokens % KV_PAGE_TOKENS != 0);
+}
+
+/* Logits and their normalisers for the rows of a pass.  No allocation. */
+ST_NODISCARD int pass_outputs(engine *e, uint32_t n_pieces, st_err *err);
+#endif
