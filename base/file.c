@@ -126,7 +126,16 @@ static int sync_folder(const char *path)
     return rc;
 }
 
-int st_file_write(const char *path, const void *data, size_t len, st_err *err)
+static int write_parts(int fd, const st_part *parts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (write_all(fd, parts[i].data, parts[i].len))
+            return -1;
+    }
+    return 0;
+}
+
+int st_file_write_parts(const char *path, const st_part *parts, size_t n_parts, st_err *err)
 {
     char temp[PATH_MAX];
     int n = snprintf(temp, sizeof temp, "%s.%ld.tmp", path, (long)getpid());
@@ -135,7 +144,7 @@ int st_file_write(const char *path, const void *data, size_t len, st_err *err)
     int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return st_err_set(err, ST_EIO, "%s: cannot create: %s", temp, strerror(errno));
-    int failed = write_all(fd, data, len) || fsync(fd);
+    int failed = write_parts(fd, parts, n_parts) || fsync(fd);
     int why = errno;
     if (close(fd) && !failed) {
         failed = 1;
@@ -153,6 +162,12 @@ int st_file_write(const char *path, const void *data, size_t len, st_err *err)
         return st_err_set(err, ST_EIO, "%s: cannot flush its folder: %s", path,
                           strerror(errno));
     return 0;
+}
+
+int st_file_write(const char *path, const void *data, size_t len, st_err *err)
+{
+    st_part whole = {data, len};
+    return st_file_write_parts(path, &whole, 1, err);
 }
 
 char *st_path_beside(const char *base_path, const char *name)

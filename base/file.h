@@ -24,6 +24,14 @@ ST_NODISCARD int st_file_read(const char *path, size_t limit, char **ret_data,
  * a reader sees the old bytes or the new ones, also after a power cut. */
 ST_NODISCARD int st_file_write(const char *path, const void *data, size_t len, st_err *err);
 
+/* The same from several runs of bytes, one after the other, without joining them first. */
+typedef struct st_part {
+    const void *data;
+    size_t len;
+} st_part;
+ST_NODISCARD int st_file_write_parts(const char *path, const st_part *parts, size_t n,
+                                     st_err *err);
+
 /* `name` beside the file `base_path`: absolute names unchanged, relative ones under the
  * folder of base_path.  A heap string, or NULL when out of memory. */
 char *st_path_beside(const char *base_path, const char *name);
