@@ -7,12 +7,15 @@
  * last panel); blocks keep their bits and are never expanded to float matrices.
  *
  * Activations.  Against quantised weights a row of floats is quantised once to int8 with
- * one float scale d and the sum s = d * sum(q) per 32 columns, and reused by every matrix
- * that reads it.  Against F32, F16 and BF16 weights the floats are used as they are.
+ * one float scale d and the sum s = d * sum(q) per 32 columns (and the sums of each half),
+ * and reused by every matrix that reads it.  Against F32, F16 and BF16 weights the floats
+ * are used as they are.
  *
  * Arithmetic.  For output r and token t, with blocks b of 32 (or 16) columns in order:
  *     acc = fma(dw[r,b] * dx[t,b], (float)sum_i(qw * qx), acc)      integers exact
  *     acc = fma(mw[r,b], sx[t,b], acc)                              where a format has a minimum
+ * (formats with scales per 16 columns do each line for both halves of 32 columns), and for
+ * float weights acc = fma(w[r,c], x[t,c], acc) over the columns c in order.
  * Each lane belongs to one output, so the result of (r, t) is the same bytes whatever the
  * number of tokens, the panel range, or the thread count.
  *
@@ -53,20 +56,25 @@ static inline uint32_t kmat_panels(const kmat *m)
     return (m->rows + KERN_PANEL - 1) / KERN_PANEL;
 }
 
-/* Rows of activations.  `x` always; the rest only when the weights are quantised. */
+/* Rows of activations.  `x` always; `q` only when the weights are quantised: kact_bytes()
+ * bytes of the caller, 64-byte aligned, valid after kern.quant has seen every row.  Its
+ * layout (blocks of 32 columns, all rows of a block together) is private to this room, so
+ * a part of the rows is not a kact: gather the floats and quantise again. */
+typedef struct kqact kqact;
 typedef struct kact {
     uint32_t n;      /* rows (tokens) */
     uint32_t cols;
     const float *x;  /* [n, cols] */
-    int8_t *q;       /* [n, cols], 64-byte aligned, valid after kern.quant */
-    float *d;        /* [n, cols/32] scales */
-    float *s;        /* [n, cols/32] d * sum of q */
+    kqact *q;
 } kact;
+bool kact_bytes(uint32_t n, uint32_t cols, size_t *ret_bytes); /* false on overflow */
 
 /* Keys and values of one layer in pages: position p of a sequence is in page
- * pages[p / KV_PAGE_TOKENS], slot p % KV_PAGE_TOKENS.  A page holds
- * [n_kv_head][KV_PAGE_TOKENS][dim] elements; head h, slot s, element i lies at
- * base + page * page_stride + ((h * KV_PAGE_TOKENS + s) * dim + i) * element size. */
+ * pages[p / KV_PAGE_TOKENS], slot p % KV_PAGE_TOKENS.  A page is at
+ * base + page * page_stride and holds, for each KV head, KV_PAGE_TOKENS * dim elements:
+ * values as [slot][dim_v]; keys in panels of 16 slots, [slot / 16][dim_k][slot % 16], so
+ * that a register holds the same element of 16 keys.  Copy whole pages with memcpy, single
+ * positions with kkv_copy. */
 typedef struct kkv {
     unsigned char *k; /* layer's first key byte in page 0 */
     unsigned char *v;
@@ -76,6 +84,9 @@ typedef struct kkv {
     uint32_t dim_v;
     st_dtype type;  /* ST_F32 or ST_F16 */
 } kkv;
+
+/* Copy keys and values of slot `from` to slot `to` of the sequence `pages`. */
+void kkv_copy(const kkv *kv, const uint32_t *pages, uint32_t from, uint32_t to);
 
 /* Attention of one token's query heads [head0, head1), all of one or more KV groups. */
 typedef struct kattn {
@@ -93,8 +104,9 @@ typedef struct kattn {
 typedef struct kern {
     st_isa isa;
 
-    /* Quantise rows of x->x into x->q, x->d, x->s: d = max|x| / 127, q = round to nearest
-     * even (x / d).  Rows [row0, row1). */
+    /* Quantise rows [row0, row1) of x->x into x->q: d = max|x| / 127, q = x * (127 / max)
+     * rounded to nearest even.  A block below 1e-36 is zero; one with a NaN or an infinity
+     * becomes NaN. */
     void (*quant)(const kact *x, uint32_t row0, uint32_t row1);
 
     /* y[t * ldy + r] = W[r] . x[t] for the rows of panels [panel0, panel1), all n tokens.

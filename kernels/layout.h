@@ -1,0 +1,119 @@
+/* kernels/layout.h - how packed weights and quantised activations lie in memory.
+ *
+ * Private to the room.
+ *
+ * Panel of a quantised matrix: 16 rows.  First the quants, block of 32 columns after block,
+ * then the scale records, record after record; padded to 64 bytes.  A block's quants are
+ * planes of 64-byte vectors; in each vector lane r (a 32-bit lane) belongs to row r and
+ * byte i of the lane to column 4g + i of some group g of 4 columns, g = 0..7:
+ *
+ *     NIBBLES  4 vectors   v: low 4 bits group v, high 4 bits group v + 4
+ *     PAIRS    2 vectors   h: bits 2f, 2f+1 group 4h + f
+ *     BITS     1 vector    bit g: group g
+ *     BYTES    8 vectors   g: the byte, sign bit flipped
+ *
+ * Expanded, every format becomes a strip: for each block 8 vectors of unsigned bytes u
+ * (vector g = group g) and float scales, so that one inner loop serves all:
+ *     weight = (u - (1 << shift)) * d          formats without a minimum
+ *     weight = u * d + m                       formats with one
+ * Q2_K, Q3_K and Q6_K have d (and m) for each half of a block (groups 0..3 and 4..7).
+ *
+ * A scale record covers `super` columns: n_half arrays of 16 halves (f16), then n_byte
+ * arrays of 16 bytes: byte k of each row's scale bytes, as in the file.
+ *
+ * Panel of a float matrix: for each column 16 elements, one a row. */
+#ifndef KERNELS_LAYOUT_H
+#define KERNELS_LAYOUT_H
+#include "base/compiler.h"
+#include "kernels/kernels.h"
+
+enum {
+    STRIP_BLOCKS = 8, /* blocks of 32 columns that are expanded at a time */
+    STRIP_COLS = 64,  /* columns of float weights that are widened at a time */
+    GROUP_TOKENS = 96, /* tokens that share one expansion: a multiple of every tile */
+    Q_NIBBLES = 1,
+    Q_PAIRS = 2,
+    Q_BITS = 4,
+    Q_BYTES = 8,
+};
+
+typedef struct kfmt {
+    uint8_t planes;      /* Q_... */
+    uint8_t shift;       /* log2 of the offset of u; no meaning with a minimum */
+    uint8_t has_min;
+    uint8_t halves;      /* scales per 16 columns */
+    uint16_t block_bytes; /* quants of 16 rows x 32 columns */
+    uint16_t super;      /* columns of a scale record */
+    uint8_t n_half;
+    uint8_t n_byte;
+    uint8_t at_half;     /* where they are in a block of the file */
+    uint8_t at_byte;
+    const uint8_t *codes; /* NULL, or u for each 4-bit code */
+} kfmt;
+
+/* One activation block: 32 columns of one token.  Token t of block b is at [b * n + t]. */
+struct kqact {
+    int8_t q[KERN_QBLOCK];
+    float d;      /* scale */
+    float s;      /* d * sum of q */
+    float s2[2];  /* the same for each half */
+    int32_t z;    /* - sum of q */
+    int32_t z2[2]; /* the same for each half */
+    int32_t unused;
+};
+
+typedef struct kstrip {
+    ST_ALIGNED(64) uint8_t u[STRIP_BLOCKS][8][64];
+    ST_ALIGNED(64) float d[STRIP_BLOCKS][2][KERN_PANEL];
+    ST_ALIGNED(64) float m[STRIP_BLOCKS][2][KERN_PANEL];
+} kstrip;
+
+typedef float kfstrip[STRIP_COLS][KERN_PANEL];
+
+/* The parts that each ISA brings; matmul_panels() joins them.  `acc` is [n][16]. */
+typedef struct kparts {
+    /* Expand blocks [b0, b0 + nb) of a panel. */
+    void (*expand)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+                   kstrip *s);
+    /* acc += strip x n tokens; x is token 0 at block b0, `stride` tokens from block to
+     * block. */
+    void (*tile)(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
+                 uint32_t n, float (*acc)[KERN_PANEL]);
+    /* acc = a whole panel x one token, the same bytes as expand and tile; may be NULL. */
+    void (*one)(const kmat *w, const unsigned char *panel, const kqact *x, size_t stride,
+                float *acc);
+    /* Widen nc columns from c0 of a float panel. */
+    void (*widen)(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
+                  kfstrip s);
+    void (*ftile)(kfstrip s, uint32_t nc, const float *x, size_t ldx, uint32_t n,
+                  float (*acc)[KERN_PANEL]);
+} kparts;
+
+const kfmt *kfmt_get(st_dtype type); /* NULL for float types and unsupported ones */
+
+/* Bytes of a panel, 0 when the type is not supported or cols is no whole number of
+ * blocks; cols < 2^32 cannot overflow. */
+uint64_t panel_bytes(st_dtype type, uint32_t cols);
+
+static inline size_t scales_at(const kfmt *f, uint32_t cols)
+{
+    return (size_t)(cols / KERN_QBLOCK) * f->block_bytes;
+}
+static inline size_t record_bytes(const kfmt *f)
+{
+    return 32u * f->n_half + 16u * f->n_byte;
+}
+static inline const unsigned char *panel_at(const kmat *w, uint32_t panel)
+{
+    return (const unsigned char *)w->data + panel * (size_t)panel_bytes(w->type, w->cols);
+}
+
+void matmul_panels(const kparts *p, const kmat *w, const kact *x, uint32_t panel0,
+                   uint32_t panel1, float *y, size_t ldy);
+void matmul_rows(const kparts *p, const kmat *w, const kact *x, uint32_t t,
+                 const int32_t *rows, uint32_t n, float *y);
+void matmul_row(const kparts *p, const kmat *w, uint32_t r, float *out);
+
+extern const kern kern_c;
+const kern *kern_native(st_isa isa); /* tables of this architecture, NULL when none */
+#endif

@@ -1,0 +1,250 @@
+/* tests/test_kernels.c - formats against the goldens, packing, and the C twin's meaning.
+ *
+ * The other tables are compared with the C twin in check_kernels.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "kernels/kernels.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GOLDENS "../shared/goldens/quant/blocks/"
+
+static const st_dtype types[] = {ST_F32,    ST_F16,    ST_BF16, ST_Q4_0, ST_Q4_1, ST_Q5_0,
+                                 ST_Q5_1,   ST_Q8_0,   ST_Q2_K, ST_Q3_K, ST_Q4_K, ST_Q5_K,
+                                 ST_Q6_K,   ST_IQ4_NL, ST_IQ4_XS, ST_MXFP4};
+enum { ROWS = 64, COLS = 512 };
+
+static void *read_golden(const char *name, const char *suffix, size_t bytes)
+{
+    char path[256];
+    snprintf(path, sizeof path, GOLDENS "%s%s", name, suffix);
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return NULL;
+    char *data = st_aligned_n(bytes + 1, 1);
+    assert_non_null(data);
+    assert_int_equal(fread(data, 1, bytes + 1, f), bytes);
+    fclose(f);
+    return data;
+}
+
+/* dequantised straight, and packed and read back row by row: the same bits as the file. */
+static bool check_format(st_dtype type, const char *blocks_name, const char *values_name)
+{
+    const char *name = st_dtype_get(type)->name;
+    size_t bytes, packed;
+    assert_true(st_dtype_size(type, ROWS * COLS, &bytes));
+    void *blocks = read_golden(name, blocks_name, bytes);
+    float *want = read_golden(name, values_name, ROWS * COLS * sizeof *want);
+    if (!blocks || !want) {
+        st_free(blocks);
+        st_free(want);
+        return false;
+    }
+    float *got = st_alloc_n(ROWS * COLS, sizeof *got);
+    assert_int_equal(kern_dequant(type, blocks, ROWS * COLS, got, NULL), 0);
+    assert_memory_equal(got, want, ROWS * COLS * sizeof *got);
+
+    for (uint32_t rows = ROWS - 3; rows <= ROWS; rows += 3) { /* a last panel of 13 rows */
+        assert_true(kmat_bytes(type, rows, COLS, &packed));
+        void *room = st_aligned_n(packed, 1);
+        kmat m = {type, rows, COLS, room};
+        kmat_pack(&m, blocks, room, 0, 1);
+        kmat_pack(&m, blocks, room, 1, kmat_panels(&m));
+        for (int isa = ST_ISA_C; isa <= ST_ISA_AVX512_VNNI; isa++) {
+            const kern *k = kern_get((st_isa)isa);
+            for (uint32_t r = 0; k && r < rows; r++) {
+                k->row(&m, r, got);
+                assert_memory_equal(got, want + r * COLS, COLS * sizeof *got);
+            }
+        }
+        st_free(room);
+    }
+    st_free(got);
+    st_free(want);
+    st_free(blocks);
+    return true;
+}
+
+static void formats_match_goldens(void **state)
+{
+    size_t seen = 0;
+    (void)state;
+    for (size_t i = 0; i < ST_COUNT(types); i++) {
+        seen += check_format(types[i], ".blocks.bin", ".f32.bin");
+        seen += check_format(types[i], ".random.blocks.bin", ".random.f32.bin");
+    }
+    if (seen == 0)
+        print_message("SKIP: %s is not there: formats NOT compared with goldens\n", GOLDENS);
+    else
+        assert_in_range(seen, ST_COUNT(types), 2 * ST_COUNT(types));
+}
+
+static void unsupported_is_refused(void **state)
+{
+    float out[256];
+    unsigned char zero[512] = {0};
+    st_err err = {0};
+    size_t bytes = 7;
+    (void)state;
+    assert_int_equal(kern_dequant(ST_IQ2_XXS, zero, 256, out, &err), ST_EUNSUPPORTED);
+    assert_non_null(strstr(err.message, "IQ2_XXS"));
+    err = (st_err){0};
+    assert_int_equal(kern_dequant(ST_Q4_K, zero, 255, out, &err), ST_EINVAL);
+    assert_int_equal(kern_dequant((st_dtype)99, zero, 256, out, NULL), ST_EUNSUPPORTED);
+    assert_false(kmat_bytes(ST_IQ1_S, 16, 256, &bytes));
+    assert_false(kmat_bytes(ST_Q4_K, 16, 128, &bytes)); /* half a block */
+    assert_false(kmat_bytes(ST_Q4_0, 0, 32, &bytes));
+    assert_false(kmat_bytes(ST_Q4_0, 16, 0, &bytes));
+    assert_int_equal(bytes, 7);
+    assert_true(kmat_bytes(ST_Q4_1, 17, 32, &bytes));
+    assert_int_equal(bytes, 2 * 16 * 20);
+}
+
+/* Random blocks whose scales are sane in every format: quantised values come from any
+ * bytes, halves are limited to a small exponent. */
+static void fill_blocks(st_rng *rng, st_dtype type, unsigned char *p, size_t n_blocks)
+{
+    const st_dtype_info *info = st_dtype_get(type);
+    for (size_t b = 0; b < n_blocks; b++, p += info->bytes) {
+        for (size_t i = 0; i < info->bytes; i++)
+            p[i] = (unsigned char)st_rng_u64(rng);
+        uint16_t h[2] = {(uint16_t)(0x2000 | (st_rng_u64(rng) & 0x8FFF)),
+                         (uint16_t)(0x2000 | (st_rng_u64(rng) & 0x8FFF))};
+        float f = (float)st_rng_unit(rng) - 0.5f;
+        if (type == ST_F32)
+            memcpy(p, &f, 4);
+        else if (type == ST_MXFP4)
+            p[0] = (unsigned char)(120 + st_rng_below(rng, 8));
+        else if (type == ST_Q2_K)
+            memcpy(p + 80, h, 4);
+        else if (type == ST_Q3_K)
+            memcpy(p + 108, h, 2);
+        else if (type == ST_Q6_K)
+            memcpy(p + 208, h, 2);
+        else if (type == ST_BF16)
+            memcpy(p, (char *)&f + 2, 2);
+        else
+            memcpy(p, h, info->bytes < 4 ? 2 : 4);
+    }
+}
+
+/* W x against a sum in double over dequantised weights and the activations as quantised:
+ * only the float accumulation differs. */
+static void matmul_means_the_product(void **state)
+{
+    enum { R = 21, C = 768, N = 3 };
+    st_rng rng = {1};
+    (void)state;
+    for (size_t i = 0; i < ST_COUNT(types); i++) {
+        size_t bytes, packed, act;
+        st_dtype type = types[i];
+        assert_true(st_dtype_size(type, R * C, &bytes));
+        assert_true(kmat_bytes(type, R, C, &packed));
+        assert_true(kact_bytes(N, C, &act));
+        unsigned char *blocks = st_alloc(bytes);
+        void *room = st_aligned_n(packed, 1);
+        float *w = st_alloc_n(R * C, sizeof *w), *x = st_alloc_n(N * C, sizeof *x);
+        float y[N][R];
+        fill_blocks(&rng, type, blocks, R * C / st_dtype_get(type)->block);
+        assert_int_equal(kern_dequant(type, blocks, R * C, w, NULL), 0);
+        for (size_t j = 0; j < N * C; j++)
+            x[j] = ((float)st_rng_unit(&rng) - 0.3f) * (float)(j % 7 + 1);
+        kact a = {N, C, x, st_aligned_n(act, 1)};
+        kmat m = {type, R, C, room};
+        kmat_pack(&m, blocks, room, 0, kmat_panels(&m));
+        const kern *k = kern_get(ST_ISA_C);
+        k->quant(&a, 0, N);
+        k->matmul(&m, &a, 0, 1, y[0], R);
+        k->matmul(&m, &a, 1, 2, y[0], R);
+        bool rounded = type != ST_F32 && type != ST_F16 && type != ST_BF16;
+        for (int t = 0; t < N; t++) {
+            for (int r = 0; r < R; r++) {
+                double sum = 0, size = 0;
+                for (int c = 0; c < C; c++) {
+                    float most = 0, v = x[t * C + c];
+                    for (int j = c / 32 * 32; j < c / 32 * 32 + 32; j++)
+                        most = fmaxf(most, fabsf(x[t * C + j]));
+                    double q = (double)(nearbyintf(v * (127 / most)) * (most / 127));
+                    sum += (double)w[r * C + c] * (rounded ? q : (double)v);
+                    size += fabs((double)w[r * C + c] * (double)v);
+                }
+                assert_true(fabs(sum - (double)y[t][r]) <= 2e-6 * size);
+            }
+        }
+        int32_t some[4] = {20, 3, 3, 17};
+        float z[4];
+        k->rows(&m, &a, 1, some, 4, z);
+        for (int j = 0; j < 4; j++)
+            assert_memory_equal(&z[j], &y[1][some[j]], 4);
+        st_free(a.q);
+        st_free(x);
+        st_free(w);
+        st_free(room);
+        st_free(blocks);
+    }
+}
+
+static void quant_marks_bad_values(void **state)
+{
+    enum { C = 64 };
+    ST_ALIGNED(64) unsigned char room[64 * 2 * 2];
+    float x[2][C] = {{0}}, y[2][16];
+    (void)state;
+    kact a = {2, C, x[0], (kqact *)(void *)room};
+    ST_ALIGNED(64) unsigned char packed[16 * 34 * 2];
+    unsigned char q8[16 * 34 * 2];
+    memset(q8, 1, sizeof q8);
+    kmat m = {ST_Q8_0, 16, C, packed};
+    kmat_pack(&m, q8, packed, 0, 1);
+    x[0][40] = NAN;
+    x[1][3] = 1e-38f; /* below what is kept */
+    for (int isa = ST_ISA_C; isa <= ST_ISA_AVX512_VNNI; isa++) {
+        const kern *k = kern_get((st_isa)isa);
+        if (!k)
+            continue;
+        k->quant(&a, 0, 2);
+        k->matmul(&m, &a, 0, 1, y[0], 16);
+        assert_true(isnan(y[0][0]));
+        assert_true(y[1][0] == 0);
+    }
+}
+
+static void best_obeys_the_mask(void **state)
+{
+    const kern *k = NULL;
+    st_err err = {0};
+    (void)state;
+    const char *old = getenv("STINT_CPU");
+    char *keep = old ? st_strdup(old) : NULL;
+    setenv("STINT_CPU", "c", 1);
+    assert_int_equal(kern_best(&k, NULL), 0);
+    assert_int_equal(k->isa, ST_ISA_C);
+    setenv("STINT_CPU", "mmx", 1);
+    assert_int_equal(kern_best(&k, &err), ST_EINVAL);
+    unsetenv("STINT_CPU");
+    assert_int_equal(kern_best(&k, NULL), 0);
+    if (keep)
+        setenv("STINT_CPU", keep, 1);
+    st_free(keep);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formats_match_goldens),
+        cmocka_unit_test(unsupported_is_refused),
+        cmocka_unit_test(matmul_means_the_product),
+        cmocka_unit_test(quant_marks_bad_values),
+        cmocka_unit_test(best_obeys_the_mask),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
