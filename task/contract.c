@@ -1,0 +1,674 @@
+/* task/contract.c - a task's YAML file, read strictly.
+ *
+ * A mapping is read through a table of its keys: for each key a function that takes its
+ * value.  What the table does not have is refused, what it requires must be there. */
+#include "task/contract.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "task/rules.h"
+#include "task/yaml.h"
+
+typedef struct reader {
+    contract *c;
+    st_err *err;
+    const yaml_node *rules; /* read last: answers need the options */
+    const yaml_node *abstain;
+    const yaml_node *choices;
+    const yaml_node *levels;
+    uint32_t rule; /* the rule or the option being read */
+    question_option *option;
+} reader;
+
+typedef struct key_row {
+    const char *name;
+    int (*take)(reader *r, const yaml_node *value);
+    bool required;
+} key_row;
+
+/* Keys of the whole design that this version refuses rather than ignores. */
+static const char *const later_keys[] = {"accept", "escalate", "checks", "on_no_answer",
+                                         "keep"};
+
+static const char *const type_names[] = {
+    [QUESTION_PREDICATE] = "predicate",
+    [QUESTION_CHOICE] = "choice",
+    [QUESTION_SCORE] = "score",
+};
+static const char *const too_long_names[] = {
+    [CONTRACT_REJECT] = "reject",
+    [CONTRACT_TRUNCATE_MIDDLE] = "truncate_middle",
+};
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Edits (insert, delete, replace, swap neighbours) between two names; SIZE_MAX when one
+ * is too long to be a name. */
+static size_t edit_distance(const char *a, const char *b)
+{
+    enum { MAX = 40 };
+    size_t rows[3][MAX + 1];
+    size_t na = strlen(a);
+    size_t nb = strlen(b);
+    if (na > MAX || nb > MAX)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= nb; j++)
+        rows[0][j] = j;
+    for (size_t i = 1; i <= na; i++) {
+        size_t *row = rows[i % 3];
+        const size_t *up = rows[(i + 2) % 3];
+        const size_t *up2 = rows[(i + 1) % 3];
+        row[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            row[j] = min_size(min_size(up[j], row[j - 1]) + 1,
+                              up[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = min_size(row[j], up2[j - 2] + 1);
+        }
+    }
+    return rows[na % 3][nb];
+}
+
+/* Hint at the nearest of n names (each `stride` bytes apart), if one is near. */
+static void hint_nearest(st_err *err, const char *text, const char *const *names,
+                         size_t n)
+{
+    const char *best = NULL;
+    size_t least = 3; /* further than two edits is another word */
+    for (size_t i = 0; i < n; i++) {
+        size_t d = edit_distance(text, names[i]);
+        if (d < least && d < strlen(names[i])) {
+            least = d;
+            best = names[i];
+        }
+    }
+    if (best)
+        st_err_hint(err, "did you mean '%s'?", best);
+}
+
+static void list_names(char *text, size_t size, const char *const *names, size_t n)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < n && used < size; i++) {
+        int more = snprintf(text + used, size - used, "%s%s", i ? ", " : "", names[i]);
+        used += more > 0 ? (size_t)more : 0;
+    }
+}
+
+static int fail_name(reader *r, const yaml_node *node, bool is_key, const char *what,
+                     const char *const *names, size_t n)
+{
+    char list[160];
+    const char *text = is_key ? node->key : node->text;
+    list_names(list, sizeof list, names, n);
+    int (*fail)(const yaml *, const yaml_node *, st_err *, const char *, ...) =
+        is_key ? yaml_fail_key : yaml_fail;
+    int rc = fail(r->c->source, node, r->err, "unknown %s '%.40s'; expected one of: %s",
+                  what, text, list);
+    hint_nearest(r->err, text, names, n);
+    return rc;
+}
+
+/* Refuse keys that `rows` does not have. */
+static int fail_unknown(reader *r, const yaml_node *node, const char *place,
+                        const key_row *rows, size_t n)
+{
+    const char *names[16];
+    char what[80];
+    for (size_t i = 0; i < ST_COUNT(later_keys); i++)
+        if (strcmp(node->key, later_keys[i]) == 0)
+            return yaml_fail_key(r->c->source, node, r->err,
+                                 "key '%s' is not supported by this version", node->key);
+    for (size_t i = 0; i < n; i++)
+        names[i] = rows[i].name;
+    snprintf(what, sizeof what, "key in %s", place);
+    return fail_name(r, node, true, what, names, n);
+}
+
+static int read_map(reader *r, const yaml_node *map, const char *place,
+                    const key_row *rows, size_t n)
+{
+    if (map->kind != YAML_MAP)
+        return yaml_fail(r->c->source, map, r->err, "%s is a %s; expected a mapping",
+                         place, yaml_type(map));
+    for (const yaml_node *child = map->first; child; child = child->next) {
+        size_t i = 0;
+        while (i < n && strcmp(rows[i].name, child->key))
+            i++;
+        if (i == n)
+            return fail_unknown(r, child, place, rows, n);
+        int rc = rows[i].take(r, child);
+        if (rc)
+            return rc;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].required && !yaml_find(map, rows[i].name))
+            return yaml_fail(r->c->source, map, r->err, "%s has no key '%s'", place,
+                             rows[i].name);
+    return 0;
+}
+
+/* A string that says something.  What YAML reads as another type needs quotes. */
+static int read_string(reader *r, const yaml_node *node, const char *what,
+                       const char **ret)
+{
+    const char *type = yaml_type(node);
+    if (strcmp(type, "string")) {
+        int rc = yaml_fail(r->c->source, node, r->err, "%s is a %s; expected a string",
+                           what, type);
+        if (node->kind == YAML_SCALAR && node->text[0])
+            st_err_hint(r->err, "put it in quotes if the text is meant: \"%.40s\"",
+                        node->text);
+        return rc;
+    }
+    if (node->text[strspn(node->text, " \t\r\n")] == '\0')
+        return yaml_fail(r->c->source, node, r->err, "%s is empty", what);
+    *ret = node->text;
+    return 0;
+}
+
+static int read_bool(reader *r, const yaml_node *node, const char *what, bool *ret)
+{
+    if (strcmp(yaml_type(node), "boolean"))
+        return yaml_fail(r->c->source, node, r->err, "%s is a %s; expected true or false",
+                         what, yaml_type(node));
+    *ret = node->text[0] == 't' || node->text[0] == 'T';
+    return 0;
+}
+
+static int read_enum(reader *r, const yaml_node *node, const char *what,
+                     const char *const *names, size_t n, unsigned *ret)
+{
+    const char *text;
+    int rc = read_string(r, node, what, &text);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (unsigned)i;
+            return 0;
+        }
+    return fail_name(r, node, false, what, names, n);
+}
+
+static int expect_list(reader *r, const yaml_node *node, const char *what)
+{
+    if (node->kind == YAML_LIST)
+        return 0;
+    return yaml_fail(r->c->source, node, r->err, "%s is a %s; expected a list", what,
+                     yaml_type(node));
+}
+
+static int take_name(reader *r, const yaml_node *value)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    int rc = read_string(r, value, "task", &r->c->name);
+    if (rc)
+        return rc;
+    size_t len = strlen(value->text);
+    if (len > 64 || strspn(value->text, allowed) != len || value->text[0] == '.')
+        return yaml_fail(r->c->source, value, r->err,
+                         "task '%.70s': expected at most 64 letters, digits, '-', '_' or "
+                         "'.', not '.' first",
+                         value->text);
+    return 0;
+}
+
+static int take_models(reader *r, const yaml_node *value)
+{
+    contract *c = r->c;
+    int rc = expect_list(r, value, "models");
+    for (const yaml_node *m = value->first; m && rc == 0; m = m->next) {
+        if (c->n_models == CONTRACT_MAX_MODELS)
+            return yaml_fail(c->source, m, r->err, "more than %d models",
+                             CONTRACT_MAX_MODELS);
+        rc = read_string(r, m, "a model", &c->models[c->n_models]);
+        for (uint32_t i = 0; rc == 0 && i < c->n_models; i++)
+            if (strcmp(c->models[i], m->text) == 0)
+                rc = yaml_fail(c->source, m, r->err, "model '%.80s' is here twice",
+                               m->text);
+        c->n_models += rc == 0;
+    }
+    return rc;
+}
+
+static int take_type(reader *r, const yaml_node *value)
+{
+    unsigned type = 0;
+    if (value->kind == YAML_SCALAR &&
+        (strcmp(value->text, "extract") == 0 || strcmp(value->text, "draft") == 0))
+        return yaml_fail(r->c->source, value, r->err,
+                         "question type '%s' is not supported by this version",
+                         value->text);
+    int rc =
+        read_enum(r, value, "question type", type_names, ST_COUNT(type_names), &type);
+    if (rc == 0)
+        r->c->question.type = (question_type)type;
+    return rc;
+}
+
+static int take_instructions(reader *r, const yaml_node *value)
+{
+    return read_string(r, value, "instructions", &r->c->question.instructions);
+}
+
+static int take_choices(reader *r, const yaml_node *value)
+{
+    r->choices = value;
+    return 0;
+}
+
+static int take_levels(reader *r, const yaml_node *value)
+{
+    r->levels = value;
+    return 0;
+}
+
+static int take_abstain(reader *r, const yaml_node *value)
+{
+    r->abstain = value;
+    return read_bool(r, value, "abstain", &r->c->question.abstain);
+}
+
+static int take_value(reader *r, const yaml_node *value)
+{
+    return read_string(r, value, "the label", &r->option->value);
+}
+
+static int take_description(reader *r, const yaml_node *value)
+{
+    return read_string(r, value, "the description", &r->option->description);
+}
+
+/* One option, {value|label, description?}; it may not repeat an earlier one. */
+static int read_option(reader *r, const yaml_node *node, const char *key,
+                       question_option *to)
+{
+    const key_row rows[] = {{key, take_value, true},
+                            {"description", take_description, false}};
+    contract *c = r->c;
+    *to = (question_option){0};
+    r->option = to;
+    int rc = read_map(r, node, "an option", rows, ST_COUNT(rows));
+    if (rc)
+        return rc;
+    const yaml_node *value = yaml_find(node, key);
+    if (strcmp(to->value, QUESTION_NONE) == 0) {
+        rc = yaml_fail(c->source, value, r->err, "label '%s' is reserved", QUESTION_NONE);
+        st_err_hint(r->err, "write `abstain: true` for \"none of these\"");
+        return rc;
+    }
+    if (contract_option(c, to->value, strlen(to->value)) >= 0)
+        return yaml_fail(c->source, value, r->err, "label '%.60s' is here twice",
+                         to->value);
+    return 0;
+}
+
+static int read_options(reader *r, const yaml_node *list, const char *what,
+                        const char *key, unsigned most)
+{
+    contract *c = r->c;
+    bool none = c->question.abstain;
+    int rc = expect_list(r, list, what);
+    if (rc)
+        return rc;
+    if (list->n < 2u - none || list->n > most - none)
+        return yaml_fail(c->source, list, r->err, "%u %s; expected %u to %u%s", list->n,
+                         what, 2u - none, most - none, none ? " beside \"none\"" : "");
+    c->options = st_zalloc_n(list->n + 1u, sizeof *c->options);
+    if (!c->options)
+        return st_err_set(r->err, ST_ENOMEM, "%s: out of memory", c->path);
+    c->question.options = c->options;
+    for (const yaml_node *node = list->first; node && rc == 0; node = node->next) {
+        rc = read_option(r, node, key, &c->options[c->question.n_options]);
+        c->question.n_options += rc == 0;
+    }
+    if (rc == 0 && none)
+        c->options[c->question.n_options++] =
+            (question_option){QUESTION_NONE, "none of these"};
+    return rc;
+}
+
+static int set_predicate_options(reader *r)
+{
+    contract *c = r->c;
+    c->options = st_zalloc_n(2, sizeof *c->options);
+    if (!c->options)
+        return st_err_set(r->err, ST_ENOMEM, "%s: out of memory", c->path);
+    c->options[0].value = "true";
+    c->options[1].value = "false";
+    c->question.options = c->options;
+    c->question.n_options = 2;
+    return 0;
+}
+
+/* The options that the type needs, and none that it has no use for. */
+static int finish_question(reader *r, const yaml_node *node)
+{
+    question_type type = r->c->question.type;
+    const char *name = type_names[type];
+    const yaml_node *extra = NULL;
+    if (type != QUESTION_CHOICE)
+        extra = r->choices ? r->choices : r->abstain;
+    if (!extra && type != QUESTION_SCORE)
+        extra = r->levels;
+    if (extra)
+        return yaml_fail_key(r->c->source, extra, r->err,
+                             "key '%s' does not belong to a question of type %s",
+                             extra->key, name);
+    switch (type) {
+    case QUESTION_PREDICATE:
+        return set_predicate_options(r);
+    case QUESTION_CHOICE:
+        if (r->choices)
+            return read_options(r, r->choices, "choices", "value", QUESTION_MAX_OPTIONS);
+        return yaml_fail(r->c->source, node, r->err, "question has no key 'choices'");
+    case QUESTION_SCORE:
+        if (r->levels)
+            return read_options(r, r->levels, "levels", "label", CONTRACT_MAX_LEVELS);
+        return yaml_fail(r->c->source, node, r->err, "question has no key 'levels'");
+    }
+    return 0;
+}
+
+static int take_question(reader *r, const yaml_node *value)
+{
+    static const key_row rows[] = {
+        {"type", take_type, true},        {"instructions", take_instructions, true},
+        {"choices", take_choices, false}, {"levels", take_levels, false},
+        {"abstain", take_abstain, false},
+    };
+    int rc = read_map(r, value, "question", rows, ST_COUNT(rows));
+    return rc ? rc : finish_question(r, value);
+}
+
+static int take_max_tokens(reader *r, const yaml_node *value)
+{
+    uint32_t n = 0;
+    bool bad = strcmp(yaml_type(value), "number") != 0;
+    for (const char *p = value->text; *p && !bad; p++) {
+        bad = *p < '0' || *p > '9' || n > CONTRACT_MAX_TOKENS;
+        n = n * 10 + (uint32_t)(*p - '0');
+    }
+    if (bad || n == 0 || n > CONTRACT_MAX_TOKENS)
+        return yaml_fail(r->c->source, value, r->err,
+                         "max_tokens is '%.40s'; expected a whole number from 1 to %d",
+                         value->text, CONTRACT_MAX_TOKENS);
+    r->c->max_tokens = n;
+    return 0;
+}
+
+static int take_too_long(reader *r, const yaml_node *value)
+{
+    unsigned how = 0;
+    int rc = read_enum(r, value, "on_too_long", too_long_names, ST_COUNT(too_long_names),
+                       &how);
+    if (rc == 0)
+        r->c->too_long = (contract_too_long)how;
+    return rc;
+}
+
+static int take_input(reader *r, const yaml_node *value)
+{
+    static const key_row rows[] = {
+        {"max_tokens", take_max_tokens, false},
+        {"on_too_long", take_too_long, false},
+    };
+    return read_map(r, value, "input", rows, ST_COUNT(rows));
+}
+
+static int take_train(reader *r, const yaml_node *value)
+{
+    return read_string(r, value, "train", &r->c->train);
+}
+
+static int take_dev(reader *r, const yaml_node *value)
+{
+    return read_string(r, value, "dev", &r->c->dev);
+}
+
+static int take_golden(reader *r, const yaml_node *value)
+{
+    return read_string(r, value, "golden", &r->c->golden);
+}
+
+static int take_data(reader *r, const yaml_node *value)
+{
+    static const key_row rows[] = {
+        {"train", take_train, false},
+        {"dev", take_dev, false},
+        {"golden", take_golden, false},
+    };
+    return read_map(r, value, "data", rows, ST_COUNT(rows));
+}
+
+static int take_rules(reader *r, const yaml_node *value)
+{
+    r->rules = value;
+    return 0;
+}
+
+static int take_matches(reader *r, const yaml_node *value)
+{
+    contract_rule *rule = &r->c->rules[r->rule];
+    st_err why = {0};
+    int rc = read_string(r, value, "matches", &rule->matches);
+    if (rc)
+        return rc;
+    rc = rule_compile(rule->matches, &rule->code, &why);
+    if (rc == ST_EINVAL)
+        return yaml_fail(r->c->source, value, r->err, "pattern: %s", why.message);
+    return rc ? st_err_set(r->err, rc, "%s: %s", r->c->path, why.message) : 0;
+}
+
+static int take_if(reader *r, const yaml_node *value)
+{
+    static const key_row rows[] = {{"matches", take_matches, true}};
+    return read_map(r, value, "if", rows, ST_COUNT(rows));
+}
+
+/* An answer is an option's value; true and false may stand without quotes in a predicate,
+ * where they are what they say. */
+static int take_answer(reader *r, const yaml_node *value)
+{
+    const contract *c = r->c;
+    const char *text = value->text;
+    bool boolean = strcmp(yaml_type(value), "boolean") == 0;
+    if (!(boolean && c->question.type == QUESTION_PREDICATE)) {
+        int rc = read_string(r, value, "answer", &text);
+        if (rc)
+            return rc;
+    } else {
+        text = text[0] == 't' || text[0] == 'T' ? "true" : "false";
+    }
+    int32_t option = contract_option(c, text, strlen(text));
+    if (option >= 0) {
+        r->c->rules[r->rule].answer = (uint32_t)option;
+        return 0;
+    }
+    const char *names[QUESTION_MAX_OPTIONS];
+    for (uint32_t i = 0; i < c->question.n_options; i++)
+        names[i] = c->options[i].value;
+    int rc = yaml_fail(c->source, value, r->err,
+                       "answer '%.60s' is no option of the question", text);
+    hint_nearest(r->err, text, names, c->question.n_options);
+    return rc;
+}
+
+static int read_rules(reader *r, const yaml_node *list)
+{
+    static const key_row rows[] = {{"if", take_if, true}, {"answer", take_answer, true}};
+    contract *c = r->c;
+    int rc = expect_list(r, list, "rules");
+    if (rc)
+        return rc;
+    if (list->n > CONTRACT_MAX_RULES)
+        return yaml_fail(c->source, list, r->err, "%u rules; at most %d", list->n,
+                         CONTRACT_MAX_RULES);
+    c->rules = st_zalloc_n(list->n, sizeof *c->rules);
+    if (!c->rules)
+        return st_err_set(r->err, ST_ENOMEM, "%s: out of memory", c->path);
+    for (const yaml_node *node = list->first; node && rc == 0; node = node->next) {
+        r->rule =
+            c->n_rules++; /* counted first: what is half read is freed with the rest */
+        c->rules[r->rule].line = node->line;
+        rc = read_map(r, node, "a rule", rows, ST_COUNT(rows));
+    }
+    return rc;
+}
+
+static int read_contract(reader *r)
+{
+    static const key_row rows[] = {
+        {"task", take_name, true},         {"models", take_models, false},
+        {"question", take_question, true}, {"input", take_input, false},
+        {"rules", take_rules, false},      {"data", take_data, false},
+    };
+    const yaml *y = r->c->source;
+    int rc = read_map(r, y->root, "the contract", rows, ST_COUNT(rows));
+    if (rc == 0 && r->rules)
+        rc = read_rules(r, r->rules);
+    return rc;
+}
+
+static json_t *describe_options(const question *q)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < q->n_options; i++) {
+        const question_option *o = &q->options[i];
+        json_t *row =
+            json_pack("{s:s, s:s?}", "value", o->value, "description", o->description);
+        if (json_array_append_new(list, row)) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *describe_rules(const contract *c)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < c->n_rules; i++) {
+        const contract_rule *rule = &c->rules[i];
+        json_t *row = json_pack("{s:s, s:s}", "matches", rule->matches, "answer",
+                                c->options[rule->answer].value);
+        if (json_array_append_new(list, row)) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static int digest_contract(contract *c, st_err *err)
+{
+    const question *q = &c->question;
+    json_t *whole =
+        json_pack("{s:i, s:s, s:{s:s, s:s, s:o, s:b}, s:{s:I, s:s}, s:o}", "contract", 1,
+                  "task", c->name, "question", "type", type_names[q->type],
+                  "instructions", q->instructions, "options", describe_options(q),
+                  "abstain", q->abstain, "input", "max_tokens", (json_int_t)c->max_tokens,
+                  "on_too_long", too_long_names[c->too_long], "rules", describe_rules(c));
+    char *text = whole ? json_dumps(whole, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(whole);
+    if (!text)
+        return st_err_set(err, ST_ENOMEM, "%s: out of memory", c->path);
+    st_sha_of(text, strlen(text), c->digest);
+    st_free(text);
+    return 0;
+}
+
+int contract_parse(const char *path, const char *text, size_t len,
+                   contract **ret_contract, st_err *err)
+{
+    contract *c = st_zalloc_n(1, sizeof *c);
+    reader r = {.c = c, .err = err};
+    int rc = ST_ENOMEM;
+    if (!c || !(c->path = st_strdup(path))) {
+        st_err_set(err, ST_ENOMEM, "%s: out of memory", path);
+        goto fail;
+    }
+    rc = yaml_parse(path, text, len, &c->source, err);
+    if (rc == 0)
+        rc = read_contract(&r);
+    if (rc == 0)
+        rc = digest_contract(c, err);
+    if (rc)
+        goto fail;
+    *ret_contract = c;
+    return 0;
+fail:
+    contract_free(c);
+    return rc;
+}
+
+int contract_load(const char *path, contract **ret_contract, st_err *err)
+{
+    char *text;
+    size_t len;
+    int rc = st_file_read(path, YAML_MAX_BYTES, &text, &len, err);
+    if (rc)
+        return rc;
+    rc = contract_parse(path, text, len, ret_contract, err);
+    st_free(text);
+    return rc;
+}
+
+void contract_free(contract *c)
+{
+    if (!c)
+        return;
+    for (uint32_t i = 0; i < c->n_rules; i++)
+        rule_free(c->rules[i].code);
+    st_free(c->rules);
+    st_free(c->options);
+    yaml_free(c->source);
+    st_free(c->path);
+    st_free(c);
+}
+
+int32_t contract_option(const contract *c, const char *text, size_t len)
+{
+    for (uint32_t i = 0; i < c->question.n_options; i++) {
+        const char *value = c->options[i].value;
+        if (strlen(value) == len && memcmp(value, text, len) == 0)
+            return (int32_t)i;
+    }
+    return -1;
+}
+
+int contract_match(const contract *c, const char *text, size_t len, int32_t *ret_rule,
+                   st_err *err)
+{
+    for (uint32_t i = 0; i < c->n_rules; i++) {
+        bool match;
+        int rc = rule_match(c->rules[i].code, text, len, &match, err);
+        if (rc) {
+            st_err_at(err, "%s:%u: rule %u", c->path, c->rules[i].line, i + 1);
+            return rc;
+        }
+        if (match) {
+            *ret_rule = (int32_t)i;
+            return 0;
+        }
+    }
+    *ret_rule = -1;
+    return 0;
+}
+
+char *contract_artifact_path(const contract *c)
+{
+    char name[64 + sizeof ".stint"];
+    snprintf(name, sizeof name, "%s.stint", c->name);
+    return st_path_beside(c->path, name);
+}
