@@ -132,7 +132,14 @@ static int add_scalar(builder *b, struct fy_event *event, st_err *err)
     yaml_node *node = make_node(b, YAML_SCALAR, event, text, len);
     if (!node)
         return st_err_set(err, ST_ENOMEM, "%s: out of memory", b->tree->path);
-    node->plain = !token || fy_token_scalar_style(token) == FYSS_PLAIN;
+    enum fy_scalar_style style = token ? fy_token_scalar_style(token) : FYSS_PLAIN;
+    node->plain = style == FYSS_PLAIN;
+    if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
+        node->column--; /* the scanner's mark is behind the quote */
+    if (!fy_event_start_mark(event) && b->key) { /* `key:` and nothing: the key's place */
+        node->line = b->key->line;
+        node->column = b->key->column;
+    }
     return place_node(b, node, err);
 }
 
