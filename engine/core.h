@@ -27,13 +27,13 @@ struct seq {
     engine *engine;
     kv_page *pages; /* [engine->seq_pages] */
     uint32_t n_pages;
-    uint32_t len;   /* tokens */
-    bool used;      /* handed out by seq_new */
+    uint32_t len; /* tokens */
+    bool used;    /* handed out by seq_new */
     /* the step it is in */
     bool in_step;
     uint32_t done;     /* tokens of its item that have run */
     uint32_t next_out; /* outputs of its item that were given */
-    kv_page kept_tail;   /* the page that a private copy stands in for, or KV_NO_PAGE */
+    kv_page kept_tail; /* the page that a private copy stands in for, or KV_NO_PAGE */
 };
 
 typedef struct piece { /* the part of an item that is in the current pass */
@@ -63,10 +63,10 @@ struct engine {
     int32_t *tree_parents;
     uint32_t *tree_nodes; /* index in the item */
     uint32_t *rows;
-    float *hidden;        /* [max_batch, n_embd] */
-    float *logits;        /* [HEAD_ROWS, n_vocab] */
-    lse_part *parts;      /* [HEAD_ROWS, chunks] */
-    double *sums;         /* [n_layers + 1, n_embd] of engine_states */
+    float *hidden;   /* [max_batch, n_embd] */
+    float *logits;   /* [HEAD_ROWS, n_vocab] */
+    lse_part *parts; /* [HEAD_ROWS, chunks] */
+    double *sums;    /* [n_layers + 1, n_embd] of engine_states */
 };
 
 static inline uint32_t kv_pages_for(uint32_t n_tokens)

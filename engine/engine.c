@@ -29,7 +29,8 @@ static int sizes_choose(engine *e, const engine_opts *opts, st_err *err)
         return ST_EINVAL;
     }
     if (e->max_batch > MAX_BATCH || e->max_seqs > MAX_SEQS)
-        return st_err_set(err, ST_EINVAL, "a batch of %u tokens or %u sequences is too large",
+        return st_err_set(err, ST_EINVAL,
+                          "a batch of %u tokens or %u sequences is too large",
                           e->max_batch, e->max_seqs);
     if (opts->kv_type != ST_F32 && opts->kv_type != ST_F16)
         return st_err_set(err, ST_EINVAL, "keys and values are kept as F32 or F16 only");
@@ -99,8 +100,8 @@ static int scratch_make(engine *e)
     e->logits = st_aligned_n(vocab, sizeof *e->logits);
     e->parts = st_alloc_n(HEAD_ROWS * chunks, sizeof *e->parts);
     e->sums = st_alloc_n(states, sizeof *e->sums);
-    bool ok = e->spans && e->pieces && e->tree_tokens && e->tree_parents && e->tree_nodes &&
-              e->rows && e->hidden && e->logits && e->parts && e->sums;
+    bool ok = e->spans && e->pieces && e->tree_tokens && e->tree_parents &&
+              e->tree_nodes && e->rows && e->hidden && e->logits && e->parts && e->sums;
     return ok ? 0 : ST_ENOMEM;
 }
 
@@ -119,7 +120,8 @@ int engine_new(const model *m, const engine_opts *opts, engine **ret_engine, st_
         (rc = model_work_new(m, e->max_batch, e->workers, &e->work, err)) < 0)
         goto fail;
     if ((rc = seqs_make(e)) < 0 || (rc = scratch_make(e)) < 0) {
-        st_err_set(err, rc, "no memory for an engine of %u sequences and %u tokens a batch",
+        st_err_set(err, rc,
+                   "no memory for an engine of %u sequences and %u tokens a batch",
                    e->max_seqs, e->max_batch);
         goto fail;
     }

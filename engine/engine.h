@@ -18,12 +18,12 @@ typedef struct engine engine;
 typedef struct seq seq;
 
 typedef struct engine_opts {
-    unsigned n_threads;    /* 0: st_cpu_count() */
-    uint32_t n_ctx;        /* most tokens of one sequence; 0: the model's, at most 4096 */
-    uint32_t max_batch;    /* most tokens of one forward pass; 0: 512 */
-    uint32_t max_seqs;     /* 0: 64 */
-    size_t kv_bytes;       /* for pages; 0: room for 2 full sequences and a batch */
-    st_dtype kv_type;      /* ST_F32 or ST_F16 */
+    unsigned n_threads; /* 0: st_cpu_count() */
+    uint32_t n_ctx;     /* most tokens of one sequence; 0: the model's, at most 4096 */
+    uint32_t max_batch; /* most tokens of one forward pass; 0: 512 */
+    uint32_t max_seqs;  /* 0: 64 */
+    size_t kv_bytes;    /* for pages; 0: room for 2 full sequences and a batch */
+    st_dtype kv_type;   /* ST_F32 or ST_F16 */
 } engine_opts;
 
 /* The model must outlive the engine. */
@@ -40,7 +40,7 @@ ST_NODISCARD int seq_new(engine *e, seq **ret_seq, st_err *err); /* ST_EBUSY: to
 void seq_free(seq *s); /* NULL allowed; pages go back when their last holder does */
 engine *seq_engine(const seq *s);
 uint32_t seq_len(const seq *s);
-void seq_truncate(seq *s, uint32_t n);  /* forget tokens from n on; n <= seq_len */
+void seq_truncate(seq *s, uint32_t n); /* forget tokens from n on; n <= seq_len */
 /* A second sequence with the first n tokens of s, sharing its pages. */
 ST_NODISCARD int seq_fork(seq *s, uint32_t n, seq **ret_fork, st_err *err);
 
@@ -49,18 +49,20 @@ typedef struct step_item {
     seq *s;
     const int32_t *tokens;
     uint32_t n;
-    const int32_t *parents; /* NULL: a chain that stays in the sequence.  Else a tree, as in
-                             * model_span: evaluated over the sequence, which is unchanged */
-    const uint32_t *out;    /* tokens of the item (index 0..n-1, rising) with outputs */
+    const int32_t
+        *parents;        /* NULL: a chain that stays in the sequence.  Else a tree, as in
+                          * model_span: evaluated over the sequence, which is unchanged */
+    const uint32_t *out; /* tokens of the item (index 0..n-1, rising) with outputs */
     uint32_t n_out;
-    const int32_t *ids;     /* vocabulary ids wanted; NULL with n_ids 0: all */
+    const int32_t *ids; /* vocabulary ids wanted; NULL with n_ids 0: all */
     uint32_t n_ids;
-    const uint32_t *ids_end; /* NULL: every output gets all `ids`.  Else output i gets
-                              * ids[ids_end[i - 1] .. ids_end[i]), logits packed likewise */
-    float *ret_logits;      /* [n_out, n_ids or n_vocab], or [n_ids] with ids_end */
-    float *ret_hidden;      /* [n_out, n_embd], final norm applied */
-    float *ret_lse;         /* [n_out] natural log of the sum over the whole vocabulary of
-                             * exp(logit): logit - lse is the exact log-probability */
+    const uint32_t
+        *ids_end;      /* NULL: every output gets all `ids`.  Else output i gets
+                        * ids[ids_end[i - 1] .. ids_end[i]), logits packed likewise */
+    float *ret_logits; /* [n_out, n_ids or n_vocab], or [n_ids] with ids_end */
+    float *ret_hidden; /* [n_out, n_embd], final norm applied */
+    float *ret_lse;    /* [n_out] natural log of the sum over the whole vocabulary of
+                        * exp(logit): logit - lse is the exact log-probability */
 } step_item;
 
 /* Pooled hidden states of whole texts. */
@@ -88,6 +90,6 @@ ST_NODISCARD int engine_states(engine *e, const int32_t *const *texts,
 /* Embeddings as the model's maker defines them: the model's pooling over the last layer's
  * output (after the final norm), scaled to unit length.  ret [n_texts, n_embd]. */
 ST_NODISCARD int engine_embed(engine *e, const int32_t *const *texts,
-                              const uint32_t *n_tokens, uint32_t n_texts, float *ret_vectors,
-                              st_err *err);
+                              const uint32_t *n_tokens, uint32_t n_texts,
+                              float *ret_vectors, st_err *err);
 #endif

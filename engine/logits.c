@@ -5,8 +5,8 @@
  * HEAD_ROWS at a time, rows of different sequences together, and are kept no longer.
  *
  * log-sum-exp: each chunk of LSE_CHUNK entries gives its maximum and, in double, the sum
- * of exp(logit - maximum); the chunks are joined in order.  Chunks are fixed, so the bytes
- * do not depend on the threads. */
+ * of exp(logit - maximum); the chunks are joined in order.  Chunks are fixed, so the
+ * bytes do not depend on the threads. */
 #include "engine/core.h"
 
 #include <math.h>
@@ -47,8 +47,8 @@ static double lse_join(const lse_part *parts, uint32_t n)
 
 static bool wants_vocab(const piece *p)
 {
-    return p->item->ret_lse || (p->item->ret_logits && p->item->n_ids == 0 &&
-                                !p->item->ids_end);
+    return p->item->ret_lse ||
+           (p->item->ret_logits && p->item->n_ids == 0 && !p->item->ids_end);
 }
 
 /* Where the wanted ids of output `out` begin, and how many they are. */
@@ -80,13 +80,15 @@ static void row_scatter(const step_item *it, uint32_t out, const float *logits,
         to[i] = logits[it->ids[at + i]];
 }
 
-/* Whole-vocabulary logits of up to HEAD_ROWS rows, which start at row `row` of the pass and
- * at output `skip` of piece `p`; rows run on into the pieces that follow. */
-static int rows_vocab(engine *e, const piece *p, uint32_t skip, uint32_t n_rows, st_err *err)
+/* Whole-vocabulary logits of up to HEAD_ROWS rows, which start at row `row` of the pass
+ * and at output `skip` of piece `p`; rows run on into the pieces that follow. */
+static int rows_vocab(engine *e, const piece *p, uint32_t skip, uint32_t n_rows,
+                      st_err *err)
 {
     uint32_t n_vocab = model_about(e->model)->n_vocab;
     uint32_t n_chunks = (n_vocab + LSE_CHUNK - 1) / LSE_CHUNK;
-    const float *hidden = e->hidden + (size_t)(p->row0 + skip) * model_about(e->model)->n_embd;
+    const float *hidden =
+        e->hidden + (size_t)(p->row0 + skip) * model_about(e->model)->n_embd;
     lse_job job = {e, n_vocab, n_chunks};
     int rc = model_head(e->model, e->work, hidden, n_rows, NULL, n_vocab, e->logits, err);
     if (rc < 0)
@@ -132,7 +134,8 @@ static int run_vocab(engine *e, uint32_t first, uint32_t n_pieces, uint32_t *ret
 {
     uint32_t next = first, left = 0, skip = 0;
     const piece *p = &e->pieces[first];
-    for (; next < n_pieces && (e->pieces[next].n_out == 0 || wants_vocab(&e->pieces[next]));
+    for (;
+         next < n_pieces && (e->pieces[next].n_out == 0 || wants_vocab(&e->pieces[next]));
          next++)
         left += e->pieces[next].n_out;
     while (left > 0) {

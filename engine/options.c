@@ -1,9 +1,10 @@
 /* engine/options.c - the trie of the continuations, and one pass over it.
  *
- * The continuations are sorted by their tokens; then each shares its beginning with the one
- * before it, and the trie's nodes appear in depth-first order without any search:
+ * The continuations are sorted by their tokens; then each shares its beginning with the
+ * one before it, and the trie's nodes appear in depth-first order without any search:
  *
- *   "card lost" "card stolen" "cash"      node  0 card(-1)  1 lost(0)  2 stolen(0)  3 cash(-1)
+ *   "card lost" "card stolen" "cash"      node  0 card(-1)  1 lost(0)  2 stolen(0)  3
+ * cash(-1)
  *
  * Only nodes with children are run: a leaf's probability comes from its parent's output.
  * Each output row is asked for the logits of its children alone, and for the normaliser
@@ -17,28 +18,28 @@
 typedef struct node {
     int32_t parent; /* -1: the root, the end of the sequence */
     int32_t token;
-    int32_t run;    /* its place among the nodes that are run, or -1 for a leaf */
-    uint32_t edge;  /* its place among the logits */
+    int32_t run;   /* its place among the nodes that are run, or -1 for a leaf */
+    uint32_t edge; /* its place among the logits */
 } node;
 
 struct options {
-    uint32_t n;          /* continuations */
+    uint32_t n; /* continuations */
     uint32_t n_nodes;
     uint32_t n_run;
-    node *nodes;         /* depth-first */
-    uint32_t *leaf;      /* [n] the node each continuation ends in */
-    int32_t *tokens;     /* [n_run] the token tree */
-    int32_t *parents;    /* [n_run] */
-    uint32_t *out;       /* [n_run] 0, 1, 2, ... */
-    int32_t *ids;        /* [n_nodes] children of row 0, of row 1, ... */
-    uint32_t n_first;    /* children of row 0 */
-    uint32_t *ids_end;   /* [1 + n_run] where the children of a row end; rows after the
-                          * first count from n_first */
+    node *nodes;       /* depth-first */
+    uint32_t *leaf;    /* [n] the node each continuation ends in */
+    int32_t *tokens;   /* [n_run] the token tree */
+    int32_t *parents;  /* [n_run] */
+    uint32_t *out;     /* [n_run] 0, 1, 2, ... */
+    int32_t *ids;      /* [n_nodes] children of row 0, of row 1, ... */
+    uint32_t n_first;  /* children of row 0 */
+    uint32_t *ids_end; /* [1 + n_run] where the children of a row end; rows after the
+                        * first count from n_first */
 };
 
 typedef struct chain { /* a continuation while sorting */
     const int32_t *ids;
-    uint32_t n;     /* without the end token */
+    uint32_t n; /* without the end token */
     uint32_t index;
     int32_t end;
 } chain;
@@ -68,7 +69,8 @@ static int chain_order(const void *left, const void *right)
     bool a_ends = i == chain_len(a), b_ends = i == chain_len(b);
     if (a_ends || b_ends)
         return a_ends && b_ends ? (a->index > b->index) - (a->index < b->index)
-                                : a_ends ? -1 : 1;
+               : a_ends         ? -1
+                                : 1;
     return chain_at(a, i) < chain_at(b, i) ? -1 : 1;
 }
 
@@ -85,7 +87,8 @@ static int chains_sort(const int32_t *const *ids, const uint32_t *n_ids, uint32_
     qsort(chains, n, sizeof *chains, chain_order);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t common = i > 0 ? chains_common(&chains[i - 1], &chains[i]) : 0;
-        if (i > 0 && common == chain_len(&chains[i]) && common == chain_len(&chains[i - 1])) {
+        if (i > 0 && common == chain_len(&chains[i]) &&
+            common == chain_len(&chains[i - 1])) {
             st_err_set(err, ST_EINVAL, "options %u and %u are the same tokens",
                        chains[i - 1].index, chains[i].index);
             st_err_hint(err, "give each option a text of its own");
@@ -108,12 +111,14 @@ static int arrays_make(options *o)
     o->out = st_alloc_n(o->n_nodes, sizeof *o->out);
     o->ids = st_alloc_n(o->n_nodes, sizeof *o->ids);
     o->ids_end = st_zalloc_n((size_t)o->n_nodes + 1, sizeof *o->ids_end);
-    return o->nodes && o->leaf && o->tokens && o->parents && o->out && o->ids && o->ids_end
+    return o->nodes && o->leaf && o->tokens && o->parents && o->out && o->ids &&
+                   o->ids_end
                ? 0
                : ST_ENOMEM;
 }
 
-/* The nodes of sorted chains.  The path to the last node added is found by its parents. */
+/* The nodes of sorted chains.  The path to the last node added is found by its parents.
+ */
 static void nodes_make(options *o, const chain *chains)
 {
     uint32_t made = 0;
@@ -209,17 +214,30 @@ uint32_t options_n_nodes(const options *o)
 }
 
 /* Run the tokens, then the tree.  logits [n_nodes], lse [1 + n_run]. */
-static int rows_run(const options *o, engine *e, seq *s, const int32_t *tokens, uint32_t n,
-                    float *logits, float *lse, st_err *err)
+static int rows_run(const options *o, engine *e, seq *s, const int32_t *tokens,
+                    uint32_t n, float *logits, float *lse, st_err *err)
 {
     const uint32_t last = n - 1, before = seq_len(s), n_first = o->n_first;
-    step_item prompt = {.s = s, .tokens = tokens, .n = n, .out = &last, .n_out = 1,
-                        .ids = o->ids, .n_ids = n_first, .ret_logits = logits,
+    step_item prompt = {.s = s,
+                        .tokens = tokens,
+                        .n = n,
+                        .out = &last,
+                        .n_out = 1,
+                        .ids = o->ids,
+                        .n_ids = n_first,
+                        .ret_logits = logits,
                         .ret_lse = lse};
-    step_item tree = {.s = s, .tokens = o->tokens, .n = o->n_run, .parents = o->parents,
-                      .out = o->out, .n_out = o->n_run, .ids = o->ids + n_first,
-                      .n_ids = o->n_nodes - n_first, .ids_end = o->ids_end + 1,
-                      .ret_logits = logits + n_first, .ret_lse = lse + 1};
+    step_item tree = {.s = s,
+                      .tokens = o->tokens,
+                      .n = o->n_run,
+                      .parents = o->parents,
+                      .out = o->out,
+                      .n_out = o->n_run,
+                      .ids = o->ids + n_first,
+                      .n_ids = o->n_nodes - n_first,
+                      .ids_end = o->ids_end + 1,
+                      .ret_logits = logits + n_first,
+                      .ret_lse = lse + 1};
     int rc = engine_step(e, &prompt, 1, err);
     if (rc < 0 || o->n_run == 0)
         return rc;
@@ -234,7 +252,8 @@ int options_score(const options *o, seq *s, const int32_t *tokens, uint32_t n,
 {
     int rc = ST_ENOMEM;
     if (n == 0)
-        return st_err_set(err, ST_EINVAL, "options are scored after at least one new token");
+        return st_err_set(err, ST_EINVAL,
+                          "options are scored after at least one new token");
     float *logits = st_alloc_n(o->n_nodes, sizeof *logits);
     float *lse = st_alloc_n((size_t)o->n_run + 1, sizeof *lse);
     double *logp = st_alloc_n(o->n_nodes, sizeof *logp);

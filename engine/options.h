@@ -1,8 +1,8 @@
 /* engine/options.h - exact probabilities of given continuations.
  *
- * The continuations (label texts as token ids) form a trie over a sequence's end; the trie
- * is run as one token tree, so common prefixes are computed once and the sequence is left
- * unchanged.  log p(option) = sum over its tokens of (logit - lse), the exact
+ * The continuations (label texts as token ids) form a trie over a sequence's end; the
+ * trie is run as one token tree, so common prefixes are computed once and the sequence is
+ * left unchanged.  log p(option) = sum over its tokens of (logit - lse), the exact
  * log-probability under the whole vocabulary, `end` token included when >= 0, so that a
  * label that begins another label competes with it fairly.
  *
@@ -22,6 +22,6 @@ uint32_t options_n_nodes(const options *o);
 
 /* ret_logp[n]: natural log-probability of each option after the tokens of `s` plus
  * `tokens` (at least one, they stay in the sequence). */
-ST_NODISCARD int options_score(const options *o, seq *s, const int32_t *tokens, uint32_t n,
-                               double *ret_logp, st_err *err);
+ST_NODISCARD int options_score(const options *o, seq *s, const int32_t *tokens,
+                               uint32_t n, double *ret_logp, st_err *err);
 #endif

@@ -25,8 +25,8 @@ struct sampler {
     uint32_t *counts; /* [n_vocab] times accepted */
     int32_t *seen;    /* [n_vocab] ids with counts > 0, in order of their first time */
     uint32_t n_seen;
-    int32_t *heap;    /* [n_vocab] */
-    double *mass;     /* [n_vocab] exp(logit - highest) */
+    int32_t *heap; /* [n_vocab] */
+    double *mass;  /* [n_vocab] exp(logit - highest) */
 };
 
 static int opts_check(const sampler_opts *o, st_err *err)
@@ -137,8 +137,8 @@ static void sift_down(int32_t *heap, uint32_t n, uint32_t at, const float *logit
     heap[at] = moving;
 }
 
-/* Move the best candidate behind the heap: after k pops the k best stand at the end of the
- * array, the best last. */
+/* Move the best candidate behind the heap: after k pops the k best stand at the end of
+ * the array, the best last. */
 static int32_t heap_pop(int32_t *heap, uint32_t *n, const float *logits)
 {
     int32_t top = heap[0];
@@ -216,5 +216,6 @@ int32_t sampler_pick(sampler *s, float *logits)
         total += s->mass[i];
     }
     bool cut = (o->top_k > 0 && o->top_k < s->n_vocab) || o->top_p < 1 || o->min_p > 0;
-    return cut ? draw_kept(s, candidates_cut(s, logits, total)) : draw_all(s, total, best);
+    return cut ? draw_kept(s, candidates_cut(s, logits, total))
+               : draw_all(s, total, best);
 }

@@ -59,7 +59,8 @@ int seq_fork(seq *s, uint32_t n, seq **ret_fork, st_err *err)
 {
     seq *fork;
     if (n > s->len)
-        return st_err_set(err, ST_EINVAL, "a fork at token %u of a sequence of %u", n, s->len);
+        return st_err_set(err, ST_EINVAL, "a fork at token %u of a sequence of %u", n,
+                          s->len);
     int rc = seq_new(s->engine, &fork, err);
     if (rc < 0)
         return rc;

@@ -72,26 +72,30 @@ static void layer_tap(void *arg, uint32_t layer, const float *x, uint32_t n_toke
     size_t row = 0;
     (void)n_tokens;
     for (uint32_t i = 0; i < job->n; i++) {
-        text_pool(job, job->first + i, layer, x + row * model_about(job->e->model)->n_embd,
-                  i == 0 ? job->offset : 0, job->e->spans[i].n);
+        text_pool(job, job->first + i, layer,
+                  x + row * model_about(job->e->model)->n_embd, i == 0 ? job->offset : 0,
+                  job->e->spans[i].n);
         row += job->e->spans[i].n;
     }
 }
 
-/* Fill the spans with the next texts.  ST_EBUSY when not even the first gets its pages. */
+/* Fill the spans with the next texts.  ST_EBUSY when not even the first gets its pages.
+ */
 static int pass_fill(text_job *job, st_err *err)
 {
     engine *e = job->e;
     kv_page *pages = e->page_table + (size_t)e->max_seqs * e->seq_pages + job->n_pages;
     uint32_t used = 0;
-    for (job->n = 0; job->first + job->n < job->n_texts && used < e->max_batch; job->n++) {
+    for (job->n = 0; job->first + job->n < job->n_texts && used < e->max_batch;
+         job->n++) {
         uint32_t text = job->first + job->n, n = job->n_tokens[text];
         uint32_t n_pages = kv_pages_for(n), room = e->max_batch - used;
         if (n > room && (job->n > 0 || n <= e->max_batch))
             break;
         if (kvpool_take(e->pool, n_pages, pages) < 0)
             break;
-        e->spans[job->n] = (model_span){job->texts[text], n < room ? n : room, 0, NULL, pages};
+        e->spans[job->n] =
+            (model_span){job->texts[text], n < room ? n : room, 0, NULL, pages};
         used += e->spans[job->n].n;
         pages += n_pages;
         job->n_pages += n_pages;
@@ -137,8 +141,8 @@ static int texts_check(const text_job *job, st_err *err)
         if (n == 0)
             return st_err_set(err, ST_EINVAL, "text %u has no token", i);
         if (n > e->n_ctx) {
-            st_err_set(err, ST_ELIMIT, "text %u has %u tokens, the context holds %u", i, n,
-                       e->n_ctx);
+            st_err_set(err, ST_ELIMIT, "text %u has %u tokens, the context holds %u", i,
+                       n, e->n_ctx);
             st_err_hint(err, "shorten or split the text");
             return ST_ELIMIT;
         }
@@ -193,7 +197,8 @@ static uint32_t embed_rows(const text_job *job)
         uint32_t n = e->spans[i].n, base = e->spans[i].start;
         bool end = base + n == job->n_tokens[job->first + i];
         for (uint32_t t = 0; t < n; t++)
-            if (pooling == MODEL_POOL_MEAN || (pooling == MODEL_POOL_CLS && base + t == 0) ||
+            if (pooling == MODEL_POOL_MEAN ||
+                (pooling == MODEL_POOL_CLS && base + t == 0) ||
                 (pooling == MODEL_POOL_LAST && end && t == n - 1))
                 e->rows[n_rows++] = at + t;
     }
@@ -264,20 +269,24 @@ static int texts_run(text_job *job, st_err *err)
 int engine_states(engine *e, const int32_t *const *texts, const uint32_t *n_tokens,
                   const step_states *want, uint32_t n_texts, st_err *err)
 {
-    text_job job = {.e = e, .texts = texts, .n_tokens = n_tokens, .n_texts = n_texts,
-                    .want = want};
+    text_job job = {
+        .e = e, .texts = texts, .n_tokens = n_tokens, .n_texts = n_texts, .want = want};
     return texts_run(&job, err);
 }
 
 int engine_embed(engine *e, const int32_t *const *texts, const uint32_t *n_tokens,
                  uint32_t n_texts, float *ret_vectors, st_err *err)
 {
-    text_job job = {.e = e, .texts = texts, .n_tokens = n_tokens, .n_texts = n_texts,
+    text_job job = {.e = e,
+                    .texts = texts,
+                    .n_tokens = n_tokens,
+                    .n_texts = n_texts,
                     .vectors = ret_vectors};
     if (model_about(e->model)->pooling == MODEL_POOL_NONE) {
         st_err_set(err, ST_EUNSUPPORTED, "the model '%s' names no pooling for embeddings",
                    model_about(e->model)->arch);
-        st_err_hint(err, "use a model that was made for embeddings, such as all-MiniLM-L6-v2");
+        st_err_hint(err,
+                    "use a model that was made for embeddings, such as all-MiniLM-L6-v2");
         return ST_EUNSUPPORTED;
     }
     return texts_run(&job, err);

@@ -32,9 +32,10 @@ static int tree_check(const engine *e, const step_item *it, st_err *err)
         for (int32_t p = it->parents[i]; p >= 0; p = it->parents[p])
             depth++;
         if (depth >= e->max_batch || it->s->len + depth >= e->n_ctx)
-            return st_err_set(err, ST_ELIMIT, "a tree %u tokens deep after %u tokens passes "
-                              "the context of %u or the batch of %u", depth + 1, it->s->len,
-                              e->n_ctx, e->max_batch);
+            return st_err_set(err, ST_ELIMIT,
+                              "a tree %u tokens deep after %u tokens passes "
+                              "the context of %u or the batch of %u",
+                              depth + 1, it->s->len, e->n_ctx, e->max_batch);
     }
     return 0;
 }
@@ -45,8 +46,8 @@ static int ids_check(const engine *e, const int32_t *ids, uint32_t n, const char
     uint32_t n_vocab = model_about(e->model)->n_vocab;
     for (uint32_t i = 0; i < n; i++)
         if (ids[i] < 0 || (uint32_t)ids[i] >= n_vocab)
-            return st_err_set(err, ST_EINVAL, "%s %u is id %d of a vocabulary of %u", what, i,
-                              ids[i], n_vocab);
+            return st_err_set(err, ST_EINVAL, "%s %u is id %d of a vocabulary of %u",
+                              what, i, ids[i], n_vocab);
     return 0;
 }
 
@@ -54,8 +55,8 @@ static int outputs_check(const engine *e, const step_item *it, st_err *err)
 {
     for (uint32_t i = 0; i < it->n_out; i++)
         if (it->out[i] >= it->n || (i > 0 && it->out[i] <= it->out[i - 1]))
-            return st_err_set(err, ST_EINVAL, "output %u is token %u of %u: outputs rise", i,
-                              it->out[i], it->n);
+            return st_err_set(err, ST_EINVAL, "output %u is token %u of %u: outputs rise",
+                              i, it->out[i], it->n);
     if ((it->ret_logits || it->ret_lse) && !model_about(e->model)->has_head)
         return st_err_set(err, ST_EUNSUPPORTED, "the model '%s' gives no logits",
                           model_about(e->model)->arch);
@@ -140,7 +141,8 @@ static uint32_t group_find(const engine *e, uint32_t n, int32_t node)
 
 /* Fill the tree arrays with nodes from `from` on and their missing ancestors, as many as
  * a pass holds.  Returns the nodes in the group; *ret_next is the first one left out. */
-static uint32_t group_fill(engine *e, const step_item *it, uint32_t from, uint32_t *ret_next)
+static uint32_t group_fill(engine *e, const step_item *it, uint32_t from,
+                           uint32_t *ret_next)
 {
     uint32_t n = 0, next = from;
     for (; next < it->n; next++) {

@@ -1,4 +1,5 @@
-/* expert/lm.h - a model file opened for use: weights, tokenizer, template, engine, digest.
+/* expert/lm.h - a model file opened for use: weights, tokenizer, template, engine,
+ * digest.
  *
  * Everything that reads a text with a model goes through one of these.  The digest is the
  * SHA-256 of the file: what is fitted on these bytes is bound to them.
@@ -15,16 +16,22 @@ typedef struct lm {
     model *model;
     tok *tok;
     engine *engine;
-    tmpl *chat;               /* NULL when the file has no chat template */
-    char digest[65];          /* of the file, hexadecimal */
+    tmpl *chat;      /* NULL when the file has no chat template */
+    char digest[65]; /* of the file, hexadecimal */
 } lm;
 
-ST_NODISCARD int lm_open(const char *path, const engine_opts *opts, lm **ret_lm, st_err *err);
+ST_NODISCARD int lm_open(const char *path, const engine_opts *opts, lm **ret_lm,
+                         st_err *err);
 void lm_close(lm *l); /* NULL allowed */
 
 /* Append the ids of a chat prompt of one user turn (and a system turn when not NULL) with
  * the generation prompt: the model's template, where `user` is data throughout and can
- * become no control token.  Without a template: system, user and a newline as plain text. */
-ST_NODISCARD int lm_prompt(const lm *l, const char *system, const char *user, size_t user_len,
-                           tok_ids *ids, st_err *err);
+ * become no control token.  Without a template: system, user and a newline as plain text.
+ */
+ST_NODISCARD int lm_prompt(const lm *l, const char *system, const char *user,
+                           size_t user_len, tok_ids *ids, st_err *err);
+
+/* The same for whole conversations: `messages` is an array of {"role", "content"}
+ * objects. ST_EUNSUPPORTED when the model has no chat template. */
+ST_NODISCARD int lm_chat(const lm *l, const json_t *messages, tok_ids *ids, st_err *err);
 #endif

@@ -1,0 +1,247 @@
+/* tests/test_sampler.c - the sampler against a reference that sorts and adds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "engine/sampler.h"
+#include "tests/fault.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 60 };
+
+typedef struct ranked {
+    double p;
+    int id;
+} ranked;
+
+static int falling(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    return x->p != y->p ? (x->p < y->p ? 1 : -1) : x->id - y->id;
+}
+
+/* The distribution that the options describe, by the definitions. */
+static void reference(const sampler_opts *o, const float *logits, const int *counts,
+                      double *ret_p)
+{
+    double x[N], high = -INFINITY, sum = 0;
+    ranked r[N];
+    for (int i = 0; i < N; i++) {
+        x[i] = (double)logits[i];
+        if (counts[i] > 0) {
+            double rp = (double)o->repeat_penalty;
+            x[i] = x[i] > 0 ? x[i] / rp : x[i] * rp;
+            x[i] -=
+                counts[i] * (double)o->frequency_penalty + (double)o->presence_penalty;
+        }
+        x[i] /= (double)o->temperature;
+        high = x[i] > high ? x[i] : high;
+    }
+    for (int i = 0; i < N; i++)
+        r[i] = (ranked){exp(x[i] - high), i};
+    qsort(r, N, sizeof *r, falling);
+    int n = o->top_k > 0 && o->top_k < N ? (int)o->top_k : N;
+    for (int i = 0; i < n; i++)
+        sum += r[i].p;
+    double mass = 0, kept = 0;
+    int m = 0;
+    while (m < n && mass < (double)o->top_p * sum)
+        mass += r[m++].p;
+    memset(ret_p, 0, N * sizeof *ret_p);
+    for (int i = 0; i < m; i++)
+        if (i == 0 || r[i].p >= (double)o->min_p * r[0].p)
+            kept += ret_p[r[i].id] = r[i].p;
+    for (int i = 0; i < N; i++)
+        ret_p[i] /= kept;
+}
+
+static void logits_make(st_rng *rng, float *logits)
+{
+    for (int i = 0; i < N; i++)
+        logits[i] = (float)(st_rng_unit(rng) * 8 - 4);
+}
+
+/* Draw often; nothing outside the support, and a chi-square within reach of its mean. */
+static void draws_match(const sampler_opts *o, st_rng *rng)
+{
+    enum { DRAWS = 20000 };
+    float logits[N], work[N];
+    int counts[N] = {0}, drawn[N] = {0};
+    double p[N], chi = 0;
+    int dof = -1;
+    sampler *s;
+    st_err err = {0};
+    logits_make(rng, logits);
+    assert_int_equal(sampler_new(o, N, &s, &err), 0);
+    for (int i = 0; i < 20; i++) {
+        int id = (int)st_rng_below(rng, N);
+        counts[id]++;
+        sampler_accept(s, id);
+    }
+    sampler_accept(s, -1);
+    sampler_accept(s, N);
+    reference(o, logits, counts, p);
+    for (int i = 0; i < DRAWS; i++) {
+        memcpy(work, logits, sizeof work);
+        drawn[sampler_pick(s, work)]++;
+    }
+    double rest = 0, rest_drawn = 0;
+    for (int i = 0; i < N; i++) {
+        if (p[i] <= 0 && drawn[i] > 0)
+            fail_msg("id %d is cut off but was drawn %d times", i, drawn[i]);
+        if (p[i] * DRAWS < 10) { /* too rare for a cell of its own */
+            rest += p[i] * DRAWS;
+            rest_drawn += drawn[i];
+            continue;
+        }
+        chi += pow(drawn[i] - p[i] * DRAWS, 2) / (p[i] * DRAWS);
+        dof++;
+    }
+    if (rest >= 10) {
+        chi += pow(rest_drawn - rest, 2) / rest;
+        dof++;
+    }
+    if (dof > 0 && chi > dof + 5 * sqrt(2.0 * dof) + 5)
+        fail_msg("chi-square %.1f at %d degrees of freedom", chi, dof);
+    sampler_free(s);
+}
+
+static void cuts_and_penalties(void **state)
+{
+    const sampler_opts cases[] = {
+        {.temperature = 1, .top_p = 1, .repeat_penalty = 1},
+        {.temperature = 0.7f, .top_p = 1, .repeat_penalty = 1, .top_k = 5},
+        {.temperature = 1.5f, .top_p = 0.8f, .repeat_penalty = 1},
+        {.temperature = 1, .top_p = 1, .min_p = 0.1f, .repeat_penalty = 1},
+        {.temperature = 1.2f,
+         .top_p = 0.7f,
+         .min_p = 0.05f,
+         .top_k = 20,
+         .repeat_penalty = 1},
+        {.temperature = 1, .top_p = 1, .repeat_penalty = 1.3f},
+        {.temperature = 1, .top_p = 1, .repeat_penalty = 1, .frequency_penalty = 0.5f},
+        {.temperature = 1,
+         .top_p = 0.9f,
+         .repeat_penalty = 1.1f,
+         .presence_penalty = -0.8f,
+         .top_k = 30},
+        {.temperature = 1, .top_p = 1, .repeat_penalty = 1, .top_k = 1},
+        {.temperature = 1, .top_p = 1e-9f, .repeat_penalty = 1},
+    };
+    st_rng rng = {42};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sampler_opts o = cases[i];
+        for (int round = 0; round < 3; round++) {
+            o.seed = st_rng_u64(&rng);
+            draws_match(&o, &rng);
+        }
+    }
+}
+
+static void greedy_takes_lowest_of_ties(void **state)
+{
+    float a[4] = {1, 3, 3, 2}, b[4] = {NAN, -INFINITY, NAN, -1}, c[4] = {NAN, 1, 5, 4};
+    float d[4] = {5, 4, 1, 0};
+    sampler_opts o = SAMPLER_GREEDY, warm = SAMPLER_GREEDY;
+    sampler *s;
+    st_err err = {0};
+    (void)state;
+    o.presence_penalty = 2;
+    warm.temperature = 1;
+    assert_int_equal(sampler_new(&o, 4, &s, &err), 0);
+    assert_int_equal(sampler_pick(s, a), 1);
+    assert_int_equal(sampler_pick(s, b), 3);
+    sampler_accept(s, 0);
+    assert_int_equal(sampler_pick(s, d), 1);
+    sampler_free(s);
+    assert_int_equal(sampler_new(&warm, 4, &s, &err), 0);
+    for (int i = 0; i < 200; i++) {
+        float work[4];
+        memcpy(work, c, sizeof work);
+        assert_int_not_equal(sampler_pick(s, work), 0);
+    }
+    sampler_free(s);
+}
+
+static void same_seed_same_tokens(void **state)
+{
+    sampler_opts o = {
+        .temperature = 1, .top_p = 0.95f, .repeat_penalty = 1.1f, .seed = 7};
+    sampler *a, *b;
+    st_rng rng = {3};
+    st_err err = {0};
+    float x[N], y[N];
+    (void)state;
+    assert_int_equal(sampler_new(&o, N, &a, &err), 0);
+    assert_int_equal(sampler_new(&o, N, &b, &err), 0);
+    for (int i = 0; i < 300; i++) {
+        logits_make(&rng, x);
+        memcpy(y, x, sizeof y);
+        int32_t id = sampler_pick(a, x);
+        assert_int_equal(sampler_pick(b, y), id);
+        sampler_accept(a, id);
+        sampler_accept(b, id);
+    }
+    sampler_free(a);
+    sampler_free(b);
+}
+
+static void bad_options_are_named(void **state)
+{
+    const struct {
+        sampler_opts o;
+        const char *name;
+    } cases[] = {
+        {{.temperature = -1, .top_p = 1, .repeat_penalty = 1}, "temperature"},
+        {{.temperature = NAN, .top_p = 1, .repeat_penalty = 1}, "temperature"},
+        {{.top_p = 0, .repeat_penalty = 1}, "top_p"},
+        {{.top_p = 1.5f, .repeat_penalty = 1}, "top_p"},
+        {{.top_p = 1, .min_p = 1, .repeat_penalty = 1}, "min_p"},
+        {{.top_p = 1, .repeat_penalty = 0}, "repeat_penalty"},
+        {{.top_p = 1, .repeat_penalty = 1, .frequency_penalty = INFINITY}, "frequency"},
+        {{.top_p = 1, .repeat_penalty = 1, .presence_penalty = NAN}, "presence"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        st_err err = {0};
+        sampler *s = NULL;
+        assert_int_equal(sampler_new(&cases[i].o, 10, &s, &err), ST_EINVAL);
+        assert_null(s);
+        assert_non_null(strstr(err.message, cases[i].name));
+    }
+}
+
+static int make_one(void *arg)
+{
+    sampler_opts o = SAMPLER_GREEDY;
+    sampler *s;
+    (void)arg;
+    int rc = sampler_new(&o, 100, &s, NULL);
+    if (rc == 0)
+        sampler_free(s);
+    return rc;
+}
+
+static void memory_runs_out(void **state)
+{
+    (void)state;
+    assert_true(fault_sweep(make_one, NULL, 1) > 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cuts_and_penalties),
+        cmocka_unit_test(greedy_takes_lowest_of_ties),
+        cmocka_unit_test(same_seed_same_tokens),
+        cmocka_unit_test(bad_options_are_named),
+        cmocka_unit_test(memory_runs_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
