@@ -72,6 +72,9 @@ size_t gguf_file_bytes(const gguf *g);
 /* SHA-256 of the whole file, hexadecimal.  Reads the file once; cached after. */
 ST_NODISCARD int gguf_digest(gguf *g, const char **ret_hex, st_err *err);
 
+uint32_t gguf_type_bytes(gguf_type type);   /* of one value; 0: string, array, unknown */
+const char *gguf_type_name(gguf_type type); /* "u32"; never NULL */
+
 size_t gguf_n_keys(const gguf *g);
 const gguf_key *gguf_key_at(const gguf *g, size_t i);
 const gguf_key *gguf_find(const gguf *g, const char *name); /* NULL when absent */

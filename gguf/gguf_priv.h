@@ -42,9 +42,6 @@ struct gguf {
  * gguf_close(). */
 ST_NODISCARD int gguf_parse(gguf *g, st_err *err);
 
-uint32_t gguf_type_bytes(gguf_type type);   /* of one value; 0: string, array, unknown */
-const char *gguf_type_name(gguf_type type); /* "u32", never NULL */
-
 /* The string at *at of checked bytes; *at moves behind it. */
 gguf_str gguf_next_str(const unsigned char **at);
 #endif

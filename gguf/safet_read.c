@@ -328,3 +328,20 @@ const char *safet_meta(const safet *s, const char *key)
 {
     return json_string_value(json_object_get(s->meta, key));
 }
+
+size_t safet_n_meta(const safet *s)
+{
+    return json_object_size(s->meta);
+}
+
+const char *safet_meta_key(const safet *s, size_t i)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(s->meta, key, value)
+    {
+        if (i-- == 0)
+            return key;
+    }
+    return NULL;
+}

@@ -35,6 +35,8 @@ size_t safet_n_tensors(const safet *s);
 const safet_tensor *safet_tensor_at(const safet *s, size_t i);
 const safet_tensor *safet_find(const safet *s, const char *name); /* NULL when absent */
 const char *safet_meta(const safet *s, const char *key);          /* NULL when absent */
+size_t safet_n_meta(const safet *s);
+const char *safet_meta_key(const safet *s, size_t i); /* NULL beyond the last */
 
 typedef struct safet_writer safet_writer;
 
