@@ -1,0 +1,131 @@
+/* model/ffn.c - the feed-forward branch: one or two products, an activation, one product. */
+#include "model/layer.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct ffn_step {
+    const pass *p;
+    const ffn *f;
+    float *out;
+    size_t ld_up;
+} ffn_step;
+
+static void relu2(float *x, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = x[i] > 0.0f ? x[i] * x[i] : 0.0f;
+}
+
+/* gpt-oss: g = min(g, 7) * sigmoid(1.702 * min(g, 7)) * (clamp(u, -7, 7) + 1) */
+static void swiglu_clamp_mul(float *g, const float *u, uint32_t n)
+{
+    const float limit = 7.0f, alpha = 1.702f;
+    for (uint32_t i = 0; i < n; i++) {
+        float gate = fminf(g[i], limit);
+        float up = fmaxf(fminf(u[i], limit), -limit);
+        g[i] = gate / (1.0f + expf(-alpha * gate)) * (up + 1.0f);
+    }
+}
+
+static void silu(float *x, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = x[i] / (1.0f + expf(-x[i]));
+}
+
+static void activate_alone(const kern *k, act_kind act, float *x, uint32_t n)
+{
+    switch (act) {
+    case ACT_SILU:
+        silu(x, n);
+        break;
+    case ACT_GELU_TANH:
+        k->gelu_tanh(x, n);
+        break;
+    case ACT_GELU_ERF:
+        k->gelu_erf(x, n);
+        break;
+    case ACT_RELU2:
+        relu2(x, n);
+        break;
+    case ACT_SWIGLU_CLAMP: /* has no form without a gate */
+        break;
+    }
+}
+
+static void activate_gated(const kern *k, act_kind act, float *g, const float *u, uint32_t n)
+{
+    switch (act) {
+    case ACT_SILU:
+        k->silu_mul(g, u, n);
+        break;
+    case ACT_GELU_TANH:
+        k->gelu_tanh_mul(g, u, n);
+        break;
+    case ACT_GELU_ERF:
+    case ACT_RELU2:
+        activate_alone(k, act, g, n);
+        k->mul(g, u, n);
+        break;
+    case ACT_SWIGLU_CLAMP:
+        swiglu_clamp_mul(g, u, n);
+        break;
+    }
+}
+
+void ffn_activate(const kern *k, const ffn *f, float *up, float *act)
+{
+    if (f->up.bias)
+        k->add(up, f->up.bias, f->up.w.rows);
+    if (!f->gated) {
+        memcpy(act, up, f->n_ff * sizeof *act);
+        activate_alone(k, f->act, act, f->n_ff);
+        return;
+    }
+    if (!f->gate.w.data) { /* the gate is the first half of up */
+        memcpy(act, up, f->n_ff * sizeof *act);
+        up += f->n_ff;
+    } else if (f->gate.bias) {
+        k->add(act, f->gate.bias, f->n_ff);
+    }
+    activate_gated(k, f->act, act, up, f->n_ff);
+}
+
+static void activate_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+{
+    const ffn_step *s = arg;
+    const model_work *wk = s->p->wk;
+    (void)worker;
+    for (uint32_t t = row0; t < row1; t++)
+        ffn_activate(s->p->m->kern, s->f, wk->up + t * s->ld_up,
+                     wk->act_rows + (size_t)t * s->f->n_ff);
+}
+
+static void down_bias_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+{
+    const ffn_step *s = arg;
+    uint32_t n_embd = s->p->m->info.n_embd;
+    (void)worker;
+    for (uint32_t t = row0; t < row1; t++)
+        s->p->m->kern->add(s->out + (size_t)t * n_embd, s->f->down.bias, n_embd);
+}
+
+void ffn_run(const pass *p, const ffn *f, const kact *x, float *ret)
+{
+    model_work *wk = p->wk;
+    ffn_step s = {p, f, ret, f->up.w.rows};
+    const product first[] = {
+        {&f->up.w, *x, wk->up, s.ld_up},
+        {&f->gate.w, *x, wk->act_rows, f->n_ff},
+    };
+    kact act = wk->act;
+    act.n = x->n;
+    act.cols = f->n_ff;
+    work_products(wk, first, f->gate.w.data ? 2 : 1);
+    work_rows(wk, x->n, activate_rows, &s);
+    work_quantise(wk, &act, &f->down.w);
+    work_products(wk, &(product){&f->down.w, act, ret, p->m->info.n_embd}, 1);
+    if (f->down.bias)
+        work_rows(wk, x->n, down_bias_rows, &s);
+}

@@ -1,0 +1,342 @@
+/* model/load.c - from a family and a file to a model: keys, tensors, sums. */
+#include "model/load.h"
+
+#include "base/mem.h"
+#include "model/keys.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_ROOM = 96 };
+#define MAX_VOCAB (1u << 24)
+
+/* "blk.N.part" or "blk.N.partK" with what the format says; fits by construction. */
+static const char *name_of(char room[NAME_ROOM], const char *fmt, ...) ST_PRINTF(2, 3);
+static const char *name_of(char room[NAME_ROOM], const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(room, NAME_ROOM, fmt, args);
+    va_end(args);
+    return room;
+}
+
+/* A norm by its full name without ".weight"; NULL and a missing "?name" bind nothing. */
+static int fill_norm(loader *ld, const char *prefix, const char *part, uint64_t n,
+                     norm *place, st_err *err)
+{
+    char name[NAME_ROOM];
+    bool optional = part && part[0] == '?';
+    if (!part)
+        return 0;
+    part += optional;
+    if (optional && !bind_has(&ld->binder, name_of(name, "%s%s.weight", prefix, part)))
+        return 0;
+    name_of(name, "%s%s.weight", prefix, part);
+    int rc = bind_vector(&ld->binder, name, 0, n, n, &place->w, err);
+    if (rc || ld->family->norm != NORM_LAYER)
+        return rc;
+    name_of(name, "%s%s.bias", prefix, part);
+    return bind_has(&ld->binder, name)
+               ? bind_vector(&ld->binder, name, 0, n, n, &place->b, err)
+               : 0;
+}
+
+/* A matrix and, when the file has one, its bias. */
+static int fill_linear(loader *ld, const char *part, uint32_t rows, uint32_t cols,
+                       linear *place, st_err *err)
+{
+    char name[NAME_ROOM];
+    int rc = bind_matrix(&ld->binder, name_of(name, "%s.weight", part), rows, cols, &place->w,
+                         err);
+    if (rc || !bind_has(&ld->binder, name_of(name, "%s.bias", part)))
+        return rc;
+    return bind_vector(&ld->binder, name, 0, rows, rows, &place->bias, err);
+}
+
+static int fill_block_linear(loader *ld, uint32_t il, const char *part, uint32_t rows,
+                             uint32_t cols, linear *place, st_err *err)
+{
+    char name[NAME_ROOM];
+    return fill_linear(ld, name_of(name, "blk.%u.%s", il, part), rows, cols, place, err);
+}
+
+static int fill_qk_norms(loader *ld, uint32_t il, layer *l, st_err *err)
+{
+    const layer_names *names = &ld->family->layer;
+    bool row = ld->family->q_norm_row;
+    char prefix[NAME_ROOM];
+    name_of(prefix, "blk.%u.", il);
+    l->q_norm_row = row;
+    int rc = fill_norm(ld, prefix, names->q_norm, row ? layer_q_dim(l) : l->dim_k,
+                       &l->q_norm, err);
+    return rc ? rc : fill_norm(ld, prefix, names->k_norm, row ? layer_k_dim(l) : l->dim_k,
+                               &l->k_norm, err);
+}
+
+static int fill_attention(loader *ld, uint32_t il, layer *l, st_err *err)
+{
+    uint32_t n_embd = ld->m->info.n_embd;
+    char name[NAME_ROOM];
+    int rc;
+    if (bind_has(&ld->binder, name_of(name, "blk.%u.attn_qkv.weight", il))) {
+        rc = fill_block_linear(ld, il, "attn_qkv", layer_qkv_dim(l), n_embd, &l->qkv, err);
+    } else {
+        rc = fill_block_linear(ld, il, "attn_q", layer_q_dim(l), n_embd, &l->q, err);
+        if (!rc)
+            rc = fill_block_linear(ld, il, "attn_k", layer_k_dim(l), n_embd, &l->k, err);
+        if (!rc)
+            rc = fill_block_linear(ld, il, "attn_v", layer_v_dim(l), n_embd, &l->v, err);
+    }
+    if (!rc)
+        rc = fill_block_linear(ld, il, "attn_output", n_embd, l->n_head * l->dim_v, &l->o,
+                               err);
+    if (!rc)
+        rc = fill_qk_norms(ld, il, l, err);
+    if (!rc && ld->family->layer.sinks)
+        rc = bind_vector(&ld->binder,
+                         name_of(name, "blk.%u.%s.weight", il, ld->family->layer.sinks), 0,
+                         l->n_head, l->n_head, &l->sinks, err);
+    return rc;
+}
+
+/* A feed-forward whose tensors end in `suffix`. */
+static int fill_ffn(loader *ld, uint32_t il, const char *suffix, ffn *f, st_err *err)
+{
+    uint32_t n_embd = ld->m->info.n_embd;
+    char name[NAME_ROOM];
+    uint32_t up_rows = f->n_ff;
+    int rc = 0;
+    if (f->n_ff == 0)
+        return st_err_set(err, ST_EFORMAT, "key '%s.feed_forward_length' is missing or 0 for "
+                          "layer %u", ld->family->arch, il);
+    name_of(name, "blk.%u.ffn_gate%s.weight", il, suffix);
+    if (f->gated && bind_has(&ld->binder, name)) {
+        name_of(name, "blk.%u.ffn_gate%s", il, suffix);
+        rc = fill_linear(ld, name, f->n_ff, n_embd, &f->gate, err);
+    } else if (f->gated) {
+        up_rows = 2 * f->n_ff;
+    }
+    if (!rc)
+        rc = fill_linear(ld, name_of(name, "blk.%u.ffn_up%s", il, suffix), up_rows, n_embd,
+                         &f->up, err);
+    if (!rc)
+        rc = fill_linear(ld, name_of(name, "blk.%u.ffn_down%s", il, suffix), n_embd, f->n_ff,
+                         &f->down, err);
+    return rc;
+}
+
+/* Matrix `e` of the experts: a slice of "..._exps", or, in old files, its own tensor. */
+static int fill_expert(loader *ld, uint32_t il, const char *part, uint32_t e, uint32_t n,
+                       uint32_t rows, uint32_t cols, linear *place, st_err *err)
+{
+    char name[NAME_ROOM];
+    if (!bind_has(&ld->binder, name_of(name, "blk.%u.%s_exps.weight", il, part)) &&
+        bind_has(&ld->binder, name_of(name, "blk.%u.%s.%u.weight", il, part, e)))
+        return bind_matrix(&ld->binder, name, rows, cols, &place->w, err);
+    name_of(name, "blk.%u.%s_exps.weight", il, part);
+    int rc = bind_slice(&ld->binder, name, e, n, rows, cols, &place->w, err);
+    if (rc || !bind_has(&ld->binder, name_of(name, "blk.%u.%s_exps.bias", il, part)))
+        return rc;
+    return bind_vector(&ld->binder, name, (uint64_t)e * rows, rows, (uint64_t)n * rows,
+                       &place->bias, err);
+}
+
+static int fill_moe(loader *ld, uint32_t il, moe *moe, st_err *err)
+{
+    uint32_t n_embd = ld->m->info.n_embd, n = moe->n_expert;
+    char name[NAME_ROOM];
+    int rc = fill_block_linear(ld, il, "ffn_gate_inp", n, n_embd, &moe->router, err);
+    if (!rc && bind_has(&ld->binder, name_of(name, "blk.%u.exp_probs_b.bias", il)))
+        rc = bind_vector(&ld->binder, name, 0, n, n, &moe->choice_bias, err);
+    for (uint32_t e = 0; e < n && !rc; e++) {
+        ffn *f = &moe->experts[e];
+        if (f->n_ff == 0)
+            return st_err_set(err, ST_EFORMAT, "key '%s.expert_feed_forward_length' is "
+                              "missing or 0", ld->family->arch);
+        rc = fill_expert(ld, il, "ffn_gate", e, n, f->n_ff, n_embd, &f->gate, err);
+        if (!rc)
+            rc = fill_expert(ld, il, "ffn_up", e, n, f->n_ff, n_embd, &f->up, err);
+        if (!rc)
+            rc = fill_expert(ld, il, "ffn_down", e, n, n_embd, f->n_ff, &f->down, err);
+    }
+    if (!rc && moe->shared.n_ff)
+        rc = fill_ffn(ld, il, "_shexp", &moe->shared, err);
+    if (!rc && bind_has(&ld->binder, name_of(name, "blk.%u.ffn_gate_inp_shexp.weight", il)))
+        rc = bind_slice(&ld->binder, name, 0, 1, 1, n_embd, &moe->shared_gate.w, err);
+    return rc;
+}
+
+static int fill_layer(loader *ld, uint32_t il, st_err *err)
+{
+    const layer_names *names = &ld->family->layer;
+    layer *l = &ld->m->layers[il];
+    uint32_t n_embd = ld->m->info.n_embd;
+    char prefix[NAME_ROOM];
+    const struct {
+        const char *part;
+        norm *place;
+    } norms[] = {
+        {names->attn_pre, &l->attn_pre}, {names->attn_post, &l->attn_post},
+        {names->attn_out, &l->attn_out}, {names->ffn_pre, &l->ffn_pre},
+        {names->ffn_post, &l->ffn_post}, {names->ffn_out, &l->ffn_out},
+    };
+    name_of(prefix, "blk.%u.", il);
+    for (size_t i = 0; i < ST_COUNT(norms); i++) {
+        int rc = fill_norm(ld, prefix, norms[i].part, n_embd, norms[i].place, err);
+        if (rc)
+            return rc;
+    }
+    int rc = fill_attention(ld, il, l, err);
+    if (rc)
+        return rc;
+    return l->moe ? fill_moe(ld, il, l->moe, err) : fill_ffn(ld, il, "", &l->ffn, err);
+}
+
+static int fill_head(loader *ld, st_err *err)
+{
+    model *m = ld->m;
+    if (ld->family->encoder)
+        return 0;
+    m->info.has_head = true;
+    return bind_has(&ld->binder, "output.weight")
+               ? fill_linear(ld, "output", m->info.n_vocab, m->info.n_embd, &m->head, err)
+               : 0;
+}
+
+/* What stands before and after the layers. */
+static int fill_ends(loader *ld, st_err *err)
+{
+    const family *f = ld->family;
+    model *m = ld->m;
+    const gguf_tensor *t = gguf_find_tensor(ld->g, "token_embd.weight");
+    uint32_t n_embd = m->info.n_embd;
+    char name[NAME_ROOM];
+    if (!t)
+        return st_err_set(err, ST_EFORMAT, "tensor 'token_embd.weight' is missing");
+    if (t->dims[1] == 0 || t->dims[1] > MAX_VOCAB)
+        return st_err_set(err, ST_EFORMAT, "tensor 'token_embd.weight': a vocabulary of %llu "
+                          "is out of range", (unsigned long long)t->dims[1]);
+    m->info.n_vocab = (uint32_t)t->dims[1];
+    int rc = bind_matrix(&ld->binder, t->name, m->info.n_vocab, n_embd, &m->embd, err);
+    if (!rc && f->positions)
+        rc = bind_matrix(&ld->binder, name_of(name, "%s.weight", f->positions),
+                         m->info.n_ctx_train, n_embd, &m->positions, err);
+    if (!rc && f->types) {
+        t = gguf_find_tensor(ld->g, name_of(name, "%s.weight", f->types));
+        uint32_t n = t && t->dims[1] <= MAX_VOCAB ? (uint32_t)t->dims[1] : 1;
+        rc = bind_matrix(&ld->binder, name, n, n_embd, &m->types, err);
+    }
+    if (!rc)
+        rc = fill_norm(ld, "", f->embd_norm, n_embd, &m->embd_norm, err);
+    if (!rc)
+        rc = fill_norm(ld, "", f->out_norm, n_embd, &m->out_norm, err);
+    return rc ? rc : fill_head(ld, err);
+}
+
+/* Keys and values of a layer start where those of the layer before end. */
+static void place_kv(model *m)
+{
+    for (uint32_t i = 0; i < m->info.n_layers; i++) {
+        layer *l = &m->layers[i];
+        l->kv_first = m->kv_elements;
+        m->kv_elements += (size_t)KV_PAGE_TOKENS * (layer_k_dim(l) + layer_v_dim(l));
+    }
+}
+
+static uint64_t linear_macs(const linear *lin)
+{
+    return (uint64_t)lin->w.rows * lin->w.cols;
+}
+
+static uint64_t ffn_macs(const ffn *f)
+{
+    return linear_macs(&f->gate) + linear_macs(&f->up) + linear_macs(&f->down);
+}
+
+static void count_macs(model *m)
+{
+    for (uint32_t i = 0; i < m->info.n_layers; i++) {
+        const layer *l = &m->layers[i];
+        m->info.macs_per_token += linear_macs(&l->qkv) + linear_macs(&l->q) +
+                                  linear_macs(&l->k) + linear_macs(&l->v) +
+                                  linear_macs(&l->o) + ffn_macs(&l->ffn);
+        if (l->moe)
+            m->info.macs_per_token += linear_macs(&l->moe->router) +
+                                      l->moe->n_used * ffn_macs(&l->moe->experts[0]) +
+                                      ffn_macs(&l->moe->shared);
+    }
+    if (m->info.has_head)
+        m->info.head_macs = linear_macs(&m->head);
+}
+
+static int fill_name(loader *ld, st_err *err)
+{
+    gguf_str s = {"", 0};
+    if (gguf_has(ld->g, "general.name")) {
+        int rc = gguf_string(ld->g, "general.name", &s, err);
+        if (rc)
+            return rc;
+    }
+    ld->m->name = st_dup(s.data, s.len);
+    if (!ld->m->name)
+        return st_err_set(err, ST_ENOMEM, "out of memory for the model's name");
+    ld->m->info.name = ld->m->name;
+    ld->m->info.arch = ld->family->arch;
+    return 0;
+}
+
+static int fill_all(loader *ld, workers *w, st_err *err)
+{
+    model *m = ld->m;
+    int rc = fill_ends(ld, err);
+    for (uint32_t i = 0; i < m->info.n_layers && !rc; i++)
+        rc = fill_layer(ld, i, err);
+    if (!rc)
+        rc = bind_all_used(&ld->binder, err);
+    if (!rc)
+        rc = bind_pack(&ld->binder, w, &m->block, err);
+    if (rc)
+        return rc;
+    if (m->info.has_head && !m->head.w.data)
+        m->head.w = m->embd;
+    m->info.n_params = ld->binder.n_params;
+    m->info.weight_bytes = ld->binder.bytes;
+    place_kv(m);
+    count_macs(m);
+    return 0;
+}
+
+static int load_into(loader *ld, const model_opts *opts, st_err *err)
+{
+    int rc = fill_name(ld, err);
+    if (!rc)
+        rc = keys_read(ld, opts, err);
+    if (!rc && ld->family->adjust)
+        rc = ld->family->adjust(ld, err);
+    if (!rc)
+        rc = keys_ropes(ld, err);
+    return rc ? rc : fill_all(ld, opts ? opts->workers : NULL, err);
+}
+
+int load_model(const gguf *g, const family *f, const model_opts *opts, const kern *kernels,
+               model **ret_model, st_err *err)
+{
+    loader ld = {.g = g, .family = f};
+    ld.m = st_zalloc_n(1, sizeof *ld.m);
+    if (!ld.m)
+        return st_err_set(err, ST_ENOMEM, "out of memory for a model");
+    ld.m->kern = kernels;
+    ld.m->norm_kind = f->norm;
+    ld.m->parallel = f->parallel;
+    ld.m->norm_after_rope = f->norm_after_rope;
+    binder_init(&ld.binder, g);
+    int rc = load_into(&ld, opts, err);
+    binder_done(&ld.binder);
+    st_free(ld.divisors);
+    if (rc)
+        model_free(ld.m);
+    else
+        *ret_model = ld.m;
+    return rc;
+}

@@ -1,0 +1,245 @@
+/* model/moe.c - experts: choose a few for each token, run each over the tokens that chose
+ * it, add up.
+ *
+ * A pair is (token, one of its experts).  Pairs are grouped by expert into `gathered`, so
+ * that an expert's weights are read once; a token's results are added in the order of its
+ * choice, so grouping does not touch the arithmetic. */
+#include "model/layer.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct moe_step {
+    const pass *p;
+    const moe *moe;
+    const kact *x;
+    uint32_t n_pairs;
+} moe_step;
+
+/* ---- choosing ---- */
+
+/* Turn logits into the scores that weights come from. */
+static void score(const kern *k, const moe *moe, float *logits)
+{
+    if (moe->gating == MOE_SOFTMAX)
+        k->softmax(logits, moe->n_expert);
+    else if (moe->gating == MOE_SIGMOID)
+        for (uint32_t e = 0; e < moe->n_expert; e++)
+            logits[e] = 1.0f / (1.0f + expf(-logits[e]));
+}
+
+static bool chosen(const uint32_t *experts, uint32_t n, uint32_t e)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (experts[i] == e)
+            return true;
+    return false;
+}
+
+/* The best expert that is not chosen yet; the lowest number among equals.  Scores that
+ * are not numbers come last. */
+static uint32_t best(const moe *moe, const float *scores, const uint32_t *experts, uint32_t n)
+{
+    uint32_t found = UINT32_MAX;
+    float top = -INFINITY;
+    for (uint32_t e = 0; e < moe->n_expert; e++) {
+        float v = scores[e] + (moe->choice_bias ? moe->choice_bias[e] : 0.0f);
+        if ((found == UINT32_MAX || v > top) && !chosen(experts, n, e)) {
+            found = e;
+            top = isnan(v) ? -INFINITY : v;
+        }
+    }
+    return found;
+}
+
+static void weigh(const kern *k, const moe *moe, float *weights)
+{
+    float sum = 0.0f;
+    if (moe->gating == MOE_SOFTMAX_CHOSEN)
+        k->softmax(weights, moe->n_used);
+    for (uint32_t i = 0; i < moe->n_used; i++)
+        sum += weights[i];
+    for (uint32_t i = 0; i < moe->n_used; i++) {
+        if (moe->normalise)
+            weights[i] /= sum;
+        weights[i] *= moe->scale;
+    }
+}
+
+static void choose_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+{
+    const moe_step *s = arg;
+    const moe *moe = s->moe;
+    const kern *k = s->p->m->kern;
+    (void)worker;
+    for (uint32_t t = row0; t < row1; t++) {
+        float *scores = s->p->wk->router + (size_t)t * moe->n_expert;
+        float *weights = s->p->wk->weight + (size_t)t * moe->n_used;
+        uint32_t *experts = s->p->wk->expert + (size_t)t * moe->n_used;
+        if (moe->router.bias)
+            k->add(scores, moe->router.bias, moe->n_expert);
+        score(k, moe, scores);
+        for (uint32_t i = 0; i < moe->n_used; i++) {
+            experts[i] = best(moe, scores, experts, i);
+            weights[i] = scores[experts[i]];
+        }
+        weigh(k, moe, weights);
+    }
+}
+
+/* ---- grouping ---- */
+
+/* first[e] .. first[e + 1] become the rows of expert e, place[pair] the row of a pair. */
+static void group(const moe_step *s)
+{
+    model_work *wk = s->p->wk;
+    uint32_t *first = wk->first;
+    memset(first, 0, (s->moe->n_expert + 1) * sizeof *first);
+    for (uint32_t i = 0; i < s->n_pairs; i++)
+        first[wk->expert[i] + 1]++;
+    for (uint32_t e = 0; e < s->moe->n_expert; e++)
+        first[e + 1] += first[e];
+    for (uint32_t i = 0; i < s->n_pairs; i++)
+        wk->place[i] = first[wk->expert[i]]++;
+    memmove(first + 1, first, s->moe->n_expert * sizeof *first);
+    first[0] = 0;
+}
+
+static void gather_pairs(void *arg, uint32_t pair0, uint32_t pair1, uint32_t worker)
+{
+    const moe_step *s = arg;
+    uint32_t n_embd = s->p->m->info.n_embd;
+    const model_work *wk = s->p->wk;
+    (void)worker;
+    for (uint32_t i = pair0; i < pair1; i++)
+        memcpy(wk->gathered_rows + (size_t)wk->place[i] * n_embd,
+               s->x->x + (size_t)(i / s->moe->n_used) * n_embd, n_embd * sizeof(float));
+}
+
+/* Rows [row, row + n) of activations. */
+static kact part(const kact *a, uint32_t row, uint32_t n)
+{
+    uint32_t blocks = a->cols / KERN_QBLOCK;
+    kact p = *a;
+    p.n = n;
+    p.x += (size_t)row * a->cols;
+    p.q += (size_t)row * a->cols;
+    p.d += (size_t)row * blocks;
+    p.s += (size_t)row * blocks;
+    return p;
+}
+
+/* ---- running ---- */
+
+static void multiply_up(const moe_step *s)
+{
+    model_work *wk = s->p->wk;
+    uint32_t n = 0;
+    kact x = wk->gathered;
+    x.n = s->n_pairs;
+    work_quantise(wk, &x, &s->moe->experts[0].up.w);
+    if (!work_quantised(&s->moe->experts[0].up.w))
+        work_quantise(wk, &x, &s->moe->experts[0].gate.w);
+    for (uint32_t e = 0; e < s->moe->n_expert; e++) {
+        const ffn *f = &s->moe->experts[e];
+        uint32_t row = wk->first[e], count = wk->first[e + 1] - row;
+        if (count == 0)
+            continue;
+        kact mine = part(&x, row, count);
+        wk->products[n++] =
+            (product){&f->up.w, mine, wk->up + (size_t)row * f->n_ff, f->n_ff};
+        wk->products[n++] =
+            (product){&f->gate.w, mine, wk->act_rows + (size_t)row * f->n_ff, f->n_ff};
+    }
+    work_products(wk, wk->products, n);
+}
+
+static void activate_pairs(void *arg, uint32_t pair0, uint32_t pair1, uint32_t worker)
+{
+    const moe_step *s = arg;
+    const model_work *wk = s->p->wk;
+    (void)worker;
+    for (uint32_t i = pair0; i < pair1; i++) {
+        const ffn *f = &s->moe->experts[wk->expert[i]];
+        size_t at = (size_t)wk->place[i] * f->n_ff;
+        ffn_activate(s->p->m->kern, f, wk->up + at, wk->act_rows + at);
+    }
+}
+
+static void multiply_down(const moe_step *s)
+{
+    model_work *wk = s->p->wk;
+    uint32_t n = 0, n_embd = s->p->m->info.n_embd;
+    kact act = wk->act;
+    act.n = s->n_pairs;
+    act.cols = s->moe->experts[0].n_ff;
+    work_quantise(wk, &act, &s->moe->experts[0].down.w);
+    for (uint32_t e = 0; e < s->moe->n_expert; e++) {
+        uint32_t row = wk->first[e], count = wk->first[e + 1] - row;
+        if (count)
+            wk->products[n++] =
+                (product){&s->moe->experts[e].down.w, part(&act, row, count),
+                          wk->gathered_out + (size_t)row * n_embd, n_embd};
+    }
+    work_products(wk, wk->products, n);
+}
+
+static void run_shared(const moe_step *s)
+{
+    const moe *moe = s->moe;
+    work_quantise(s->p->wk, s->x, &moe->shared.up.w);
+    if (!work_quantised(&moe->shared.up.w) && moe->shared.gate.w.data)
+        work_quantise(s->p->wk, s->x, &moe->shared.gate.w);
+    ffn_run(s->p, &moe->shared, s->x, s->p->wk->shared_out);
+}
+
+/* The shared expert's weight, from a router of one row. */
+static float shared_weight(const moe_step *s, uint32_t t)
+{
+    const int32_t row = 0;
+    float logit;
+    s->p->m->kern->rows(&s->moe->shared_gate.w, s->x, t, &row, 1, &logit);
+    return 1.0f / (1.0f + expf(-logit));
+}
+
+static void add_up_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+{
+    const moe_step *s = arg;
+    const model_work *wk = s->p->wk;
+    const kern *k = s->p->m->kern;
+    uint32_t n_embd = s->p->m->info.n_embd, n_used = s->moe->n_used;
+    (void)worker;
+    for (uint32_t t = row0; t < row1; t++) {
+        float *out = wk->out + (size_t)t * n_embd;
+        memset(out, 0, n_embd * sizeof *out);
+        for (uint32_t i = t * n_used; i < (t + 1) * n_used; i++) {
+            float *y = wk->gathered_out + (size_t)wk->place[i] * n_embd;
+            const float *bias = s->moe->experts[wk->expert[i]].down.bias;
+            if (bias)
+                k->add(y, bias, n_embd);
+            k->axpy(out, wk->weight[i], y, n_embd);
+        }
+        if (s->moe->shared.n_ff)
+            k->axpy(out, s->moe->shared_gate.w.data ? shared_weight(s, t) : 1.0f,
+                    wk->shared_out + (size_t)t * n_embd, n_embd);
+    }
+}
+
+void moe_run(const pass *p, const moe *moe, const kact *x)
+{
+    model_work *wk = p->wk;
+    moe_step s = {p, moe, x, p->n * moe->n_used};
+    work_quantise(wk, x, &moe->router.w);
+    work_products(wk, &(product){&moe->router.w, *x, wk->router, moe->n_expert}, 1);
+    work_rows(wk, p->n, choose_rows, &s);
+    group(&s);
+    work_rows(wk, s.n_pairs, gather_pairs, &s);
+    multiply_up(&s);
+    work_rows(wk, s.n_pairs, activate_pairs, &s);
+    multiply_down(&s);
+    if (moe->shared.n_ff)
+        run_shared(&s);
+    if (moe->shared_gate.w.data)
+        work_quantise(wk, x, &moe->shared_gate.w);
+    work_rows(wk, p->n, add_up_rows, &s);
+}

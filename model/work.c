@@ -1,0 +1,245 @@
+/* model/work.c - the activations of one forward pass, and work shared by threads. */
+#include "model/work.h"
+
+#include "base/mem.h"
+#include <string.h>
+
+enum { CHUNKS_A_THREAD = 4 }; /* so that a descheduled thread delays a quarter of its share */
+
+/* ---- the block ---- */
+
+typedef struct room { /* a first walk with base NULL only counts */
+    unsigned char *base;
+    size_t used;
+    bool overflow;
+} room;
+
+static void *take(room *r, size_t rows, size_t cols, size_t size)
+{
+    size_t n, bytes, end;
+    if (!st_mul_ok(rows, cols, &n) || !st_mul_ok(n, size, &bytes) ||
+        !st_add_ok(bytes, 63, &bytes) || !st_add_ok(r->used, bytes / 64 * 64, &end)) {
+        r->overflow = true;
+        return NULL;
+    }
+    void *p = r->base ? r->base + r->used : NULL;
+    r->used = end;
+    return p;
+}
+
+static kact take_act(room *r, size_t rows, uint32_t cols, float **ret_rows)
+{
+    kact a = {.cols = cols};
+    uint32_t blocks = (cols + KERN_QBLOCK - 1) / KERN_QBLOCK;
+    *ret_rows = take(r, rows, cols, sizeof(float));
+    a.x = *ret_rows;
+    a.q = take(r, rows, (size_t)blocks * KERN_QBLOCK, sizeof(int8_t));
+    a.d = take(r, rows, blocks, sizeof(float));
+    a.s = take(r, rows, blocks, sizeof(float));
+    return a;
+}
+
+typedef struct widths { /* the widest of all layers */
+    uint32_t att, qkv, ff, expert_ff, n_used, n_expert;
+} widths;
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static widths widths_of(const model *m)
+{
+    widths w = {0};
+    for (uint32_t i = 0; i < m->info.n_layers; i++) {
+        const layer *l = &m->layers[i];
+        w.att = max_u32(w.att, l->n_head * l->dim_v);
+        w.qkv = max_u32(w.qkv, layer_qkv_dim(l));
+        w.ff = max_u32(w.ff, l->moe ? l->moe->shared.n_ff : l->ffn.n_ff);
+        if (!l->moe)
+            continue;
+        w.expert_ff = max_u32(w.expert_ff, l->moe->experts[0].n_ff);
+        w.n_used = max_u32(w.n_used, l->moe->n_used);
+        w.n_expert = max_u32(w.n_expert, l->moe->n_expert);
+    }
+    return w;
+}
+
+static void lay_out_experts(model_work *wk, room *r, const widths *w)
+{
+    size_t n = wk->max_tokens, pairs = n * w->n_used, n_embd = wk->m->info.n_embd;
+    if (w->n_expert == 0)
+        return;
+    if (pairs > UINT32_MAX)
+        r->overflow = true;
+    wk->max_pairs = (uint32_t)pairs;
+    wk->router = take(r, n, w->n_expert, sizeof(float));
+    wk->weight = take(r, pairs, 1, sizeof(float));
+    wk->expert = take(r, pairs, 1, sizeof(uint32_t));
+    wk->place = take(r, pairs, 1, sizeof(uint32_t));
+    wk->first = take(r, w->n_expert + 1, 1, sizeof(uint32_t));
+    wk->gathered = take_act(r, pairs, wk->m->info.n_embd, &wk->gathered_rows);
+    wk->gathered_out = take(r, pairs, n_embd, sizeof(float));
+    wk->shared_out = take(r, n, n_embd, sizeof(float));
+    wk->products = take(r, 2 * (size_t)w->n_expert, 1, sizeof(product));
+}
+
+static void lay_out(model_work *wk, room *r)
+{
+    const model *m = wk->m;
+    widths w = widths_of(m);
+    size_t n = wk->max_tokens, n_embd = m->info.n_embd;
+    /* dense and expert rows use the same buffers, at different times */
+    size_t ff = max_u32(w.ff, 1), ff_rows = n;
+    size_t expert_rows = (size_t)w.n_used * n;
+    uint32_t half = max_u32(m->ropes[0].half, m->ropes[1].half);
+    if (w.expert_ff) {
+        ff = max_u32(w.ff, w.expert_ff);
+        ff_rows = expert_rows;
+    }
+    wk->at = take(r, n, 1, sizeof(token_at));
+    wk->x = take(r, n, n_embd, sizeof(float));
+    wk->h = take_act(r, n, m->info.n_embd, &wk->h_rows);
+    wk->att = take_act(r, n, w.att, &wk->att_rows);
+    wk->act = take_act(r, ff_rows, (uint32_t)ff, &wk->act_rows);
+    wk->qkv = take(r, n, w.qkv, sizeof(float));
+    wk->up = take(r, ff_rows, 2 * ff, sizeof(float));
+    wk->out = take(r, n, n_embd, sizeof(float));
+    wk->cos = take(r, 2 * n, half, sizeof(float));
+    wk->sin = take(r, 2 * n, half, sizeof(float));
+    wk->scratch = take(r, wk->n_threads, KERN_ATTN_SCRATCH, sizeof(float));
+    wk->ancestors = take(r, wk->n_threads, n, sizeof(uint32_t));
+    lay_out_experts(wk, r, &w);
+}
+
+int model_work_new(const model *m, uint32_t max_tokens, workers *w, model_work **ret_work,
+                   st_err *err)
+{
+    room r = {0};
+    if (max_tokens == 0)
+        return st_err_set(err, ST_EINVAL, "a batch needs room for at least one token");
+    model_work *wk = st_zalloc_n(1, sizeof *wk);
+    if (!wk)
+        return st_err_set(err, ST_ENOMEM, "out of memory for activations");
+    wk->m = m;
+    wk->w = w;
+    wk->n_threads = w ? workers_count(w) : 1;
+    wk->max_tokens = max_tokens;
+    lay_out(wk, &r);
+    wk->block = r.overflow ? NULL : st_aligned_n(r.used, 1);
+    if (!wk->block) {
+        model_work_free(wk);
+        return st_err_set(err, ST_ENOMEM, "out of memory for the activations of %u tokens",
+                          max_tokens);
+    }
+    r = (room){.base = wk->block};
+    lay_out(wk, &r);
+    *ret_work = wk;
+    return 0;
+}
+
+void model_work_free(model_work *work)
+{
+    if (!work)
+        return;
+    st_free(work->block);
+    st_free(work);
+}
+
+/* ---- rows ---- */
+
+typedef struct rows_job {
+    rows_fn *fn;
+    void *arg;
+    uint32_t n;
+    uint32_t a_chunk;
+} rows_job;
+
+static void rows_chunk(void *arg, uint32_t chunk, uint32_t worker)
+{
+    const rows_job *job = arg;
+    uint32_t row0 = chunk * job->a_chunk;
+    uint32_t left = job->n - row0;
+    job->fn(job->arg, row0, row0 + (left < job->a_chunk ? left : job->a_chunk), worker);
+}
+
+void work_rows(model_work *wk, uint32_t n, rows_fn *fn, void *arg)
+{
+    uint32_t share = n / (wk->n_threads * CHUNKS_A_THREAD);
+    rows_job job = {fn, arg, n, share ? share : 1};
+    if (n == 0)
+        return;
+    if (wk->n_threads == 1)
+        fn(arg, 0, n, 0);
+    else
+        workers_run(wk->w, (n + job.a_chunk - 1) / job.a_chunk, rows_chunk, &job);
+}
+
+/* ---- products ---- */
+
+typedef struct products_job {
+    const kern *kern;
+    const product *products;
+    uint32_t n;
+    uint32_t panels_a_chunk;
+} products_job;
+
+static uint32_t chunks_of(const product *p, uint32_t panels_a_chunk)
+{
+    return (kmat_panels(p->w) + panels_a_chunk - 1) / panels_a_chunk;
+}
+
+static void products_chunk(void *arg, uint32_t chunk, uint32_t worker)
+{
+    const products_job *job = arg;
+    const product *p = job->products;
+    (void)worker;
+    for (uint32_t n; chunk >= (n = chunks_of(p, job->panels_a_chunk)); p++)
+        chunk -= n;
+    uint32_t first = chunk * job->panels_a_chunk, left = kmat_panels(p->w) - first;
+    uint32_t n = left < job->panels_a_chunk ? left : job->panels_a_chunk;
+    job->kern->matmul(p->w, &p->x, first, first + n, p->y, p->ldy);
+}
+
+void work_products(model_work *wk, const product *products, uint32_t n)
+{
+    products_job job = {.kern = wk->m->kern, .products = products, .n = n};
+    uint32_t panels = 0, n_chunks = 0;
+    for (uint32_t i = 0; i < n; i++)
+        panels += kmat_panels(products[i].w);
+    job.panels_a_chunk = panels / (wk->n_threads * CHUNKS_A_THREAD);
+    if (wk->n_threads == 1 || job.panels_a_chunk == 0)
+        job.panels_a_chunk = wk->n_threads == 1 ? UINT32_MAX / 2 : 1;
+    for (uint32_t i = 0; i < n; i++)
+        n_chunks += chunks_of(&products[i], job.panels_a_chunk);
+    if (wk->n_threads == 1) {
+        for (uint32_t i = 0; i < n_chunks; i++)
+            products_chunk(&job, i, 0);
+        return;
+    }
+    workers_run(wk->w, n_chunks, products_chunk, &job);
+}
+
+bool work_quantised(const kmat *w)
+{
+    return w->type != ST_F32 && w->type != ST_F16 && w->type != ST_BF16;
+}
+
+typedef struct quantise_job {
+    const kern *kern;
+    const kact *x;
+} quantise_job;
+
+static void quantise_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+{
+    const quantise_job *job = arg;
+    (void)worker;
+    job->kern->quant(job->x, row0, row1);
+}
+
+void work_quantise(model_work *wk, const kact *x, const kmat *w)
+{
+    quantise_job job = {wk->m->kern, x};
+    if (work_quantised(w))
+        work_rows(wk, x->n, quantise_rows, &job);
+}

@@ -1,0 +1,72 @@
+/* model/work.h - the activations of one forward pass, and work shared by threads.
+ *
+ * Every buffer is taken once by model_work_new, in one block.  Names say what stands in a
+ * row: x is the residual stream; h what a branch reads; att and act are inputs of the
+ * second matrix of a branch; out is what a branch gives.
+ *
+ * Threads: one owner; the rows of a buffer are split between the workers of a job. */
+#ifndef MODEL_WORK_H
+#define MODEL_WORK_H
+#include "model/parts.h"
+
+/* One product of a job: y[t * ldy + r] = W[r] . x[t]. */
+typedef struct product {
+    const kmat *w;
+    kact x;
+    float *y;
+    size_t ldy;
+} product;
+
+/* Where a token of the batch stands. */
+typedef struct token_at {
+    uint32_t span;
+    uint32_t i;        /* in the span */
+    uint32_t position;
+} token_at;
+
+struct model_work {
+    const model *m;
+    workers *w;          /* NULL: the calling thread only */
+    unsigned n_threads;
+    uint32_t max_tokens;
+    uint32_t max_pairs;  /* tokens times experts of a token; 0: no experts */
+    void *block;
+    token_at *at;        /* [max_tokens] */
+    float *x;            /* [max_tokens, n_embd] */
+    kact h;              /* of n_embd columns; q, d, s are filled when weights need them */
+    kact att;            /* of the widest n_head * dim_v */
+    kact act;            /* of the widest feed-forward */
+    float *h_rows;       /* behind h.x, att.x, act.x */
+    float *att_rows;
+    float *act_rows;
+    float *qkv;          /* [max_tokens, widest q + k + v] */
+    float *up;           /* [.., 2 * widest n_ff] */
+    float *out;          /* [max_tokens, n_embd] */
+    float *cos, *sin;    /* [2 ropes][max_tokens, half] */
+    float *scratch;      /* [n_threads][KERN_ATTN_SCRATCH] */
+    uint32_t *ancestors; /* [n_threads][max_tokens] */
+    /* experts */
+    float *router;       /* [max_tokens, n_expert] logits, then weights */
+    float *weight;       /* [max_pairs] of a token's experts, best first */
+    uint32_t *expert;    /* [max_pairs] */
+    uint32_t *place;     /* [max_pairs] row of the pair in the gathered buffers */
+    uint32_t *first;     /* [n_expert + 1] rows of an expert */
+    kact gathered;       /* [max_pairs] rows of h, grouped by expert */
+    float *gathered_rows;
+    float *gathered_out; /* [max_pairs, n_embd] */
+    float *shared_out;   /* [max_tokens, n_embd] */
+    product *products;   /* [2 * n_expert] */
+};
+
+/* Call `fn` once for each chunk of rows [row0, row1) of n, on the workers. */
+typedef void rows_fn(void *arg, uint32_t row0, uint32_t row1, uint32_t worker);
+void work_rows(model_work *wk, uint32_t n, rows_fn *fn, void *arg);
+
+/* Run products whose activations are ready. */
+void work_products(model_work *wk, const product *products, uint32_t n);
+
+/* Does a matrix read the 8-bit rows of its activations? */
+bool work_quantised(const kmat *w);
+/* Quantise the rows of `x` on the workers when `w` reads them so. */
+void work_quantise(model_work *wk, const kact *x, const kmat *w);
+#endif
