@@ -3,6 +3,23 @@
 #define MODEL_FAMILIES_H
 #include "model/load.h"
 
+/* The table: family_NAME is defined in the family's own file. */
+#define FAMILIES(X)                                                                      \
+    X(llama)                                                                             \
+    X(qwen2)                                                                             \
+    X(qwen2moe)                                                                          \
+    X(qwen3)                                                                             \
+    X(qwen3moe)                                                                          \
+    X(gemma)                                                                             \
+    X(gemma2)                                                                            \
+    X(gemma3)                                                                            \
+    X(gemma_embedding)                                                                   \
+    X(phi3)                                                                              \
+    X(smollm3)                                                                           \
+    X(bert)
+#define FAMILY_DECLARE(name) extern const family family_##name;
+FAMILIES(FAMILY_DECLARE)
+
 /* The family of general.architecture; ST_EUNSUPPORTED names it and lists what there is. */
 ST_NODISCARD int family_find(gguf_str arch, const family **ret_family, st_err *err);
 #endif

@@ -418,7 +418,7 @@ int load_windows(loader *ld, uint32_t period, bool full_first, st_err *err)
 
 /* ---- experts ---- */
 
-static int read_gating(loader *ld, const expert_style *style, moe *moe, st_err *err)
+static int read_gating(loader *ld, const expert_style *style, mixture *moe, st_err *err)
 {
     uint32_t gating;
     int rc = load_bool(ld, "expert_weights_norm", style->normalise, &moe->normalise, err);
@@ -436,7 +436,7 @@ static int read_gating(loader *ld, const expert_style *style, moe *moe, st_err *
     return 0;
 }
 
-static int read_expert_counts(loader *ld, moe *moe, uint32_t *ret_n_ff, st_err *err)
+static int read_expert_counts(loader *ld, mixture *moe, uint32_t *ret_n_ff, st_err *err)
 {
     uint32_t groups, n_shared, n_ff = 0;
     int rc = need_u32(ld, "expert_count", 1, MAX_EXPERTS, &moe->n_expert, err);
@@ -465,9 +465,9 @@ static int read_expert_counts(loader *ld, moe *moe, uint32_t *ret_n_ff, st_err *
     return rc;
 }
 
-static int give_experts(layer *l, const moe *like, uint32_t n_ff, st_err *err)
+static int give_experts(layer *l, const mixture *like, uint32_t n_ff, st_err *err)
 {
-    moe *own = st_dup(like, sizeof *like);
+    mixture *own = st_dup(like, sizeof *like);
     if (own)
         own->experts = st_zalloc_n(own->n_expert, sizeof(ffn));
     l->moe = own;
@@ -482,7 +482,7 @@ static int give_experts(layer *l, const moe *like, uint32_t n_ff, st_err *err)
 
 int load_experts(loader *ld, const expert_style *style, st_err *err)
 {
-    moe like = {.shared = {.act = style->act, .gated = true}};
+    mixture like = {.shared = {.act = style->act, .gated = true}};
     uint32_t n_ff = 0, count;
     int rc = load_u32(ld, "expert_count", 0, &count, err);
     if (rc || count == 0)

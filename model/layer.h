@@ -27,5 +27,5 @@ void ffn_run(const pass *p, const ffn *f, const kact *x, float *ret);
 void ffn_activate(const kern *k, const ffn *f, float *up, float *act);
 
 /* wk->out[n, n_embd] = experts of l->moe over x. */
-void moe_run(const pass *p, const moe *moe, const kact *x);
+void moe_run(const pass *p, const mixture *moe, const kact *x);
 #endif

@@ -142,7 +142,7 @@ static int fill_expert(loader *ld, uint32_t il, const char *part, uint32_t e, ui
                        &place->bias, err);
 }
 
-static int fill_moe(loader *ld, uint32_t il, moe *moe, st_err *err)
+static int fill_moe(loader *ld, uint32_t il, mixture *moe, st_err *err)
 {
     uint32_t n_embd = ld->m->info.n_embd, n = moe->n_expert;
     char name[NAME_ROOM];

@@ -184,17 +184,17 @@ static void tap_norm_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t work
                        p->wk->h_rows + (size_t)t * n_embd);
 }
 
-static void tap_layer(pass *p, uint32_t layer)
+static void tap_after(pass *p, uint32_t n_done)
 {
     const model_batch *b = p->batch;
     const float *x = p->wk->x;
     if (!b->tap)
         return;
-    if (!p->m->info.causal && layer == p->m->info.n_layers && p->m->out_norm.w) {
+    if (!p->m->info.causal && n_done == p->m->info.n_layers && p->m->out_norm.w) {
         work_rows(p->wk, p->n, tap_norm_rows, p);
         x = p->wk->h_rows;
     }
-    b->tap(b->tap_arg, layer, x, p->n);
+    b->tap(b->tap_arg, n_done, x, p->n);
 }
 
 int model_forward(const model *m, model_work *work, const model_kv *kv,
@@ -207,10 +207,10 @@ int model_forward(const model *m, model_work *work, const model_kv *kv,
         return rc;
     place_tokens(&p);
     work_rows(work, p.n, embed_rows, &p);
-    tap_layer(&p, 0);
+    tap_after(&p, 0);
     for (uint32_t i = 0; i < n_layers; i++) {
         layer_run(&p, &m->layers[i]);
-        tap_layer(&p, i + 1);
+        tap_after(&p, i + 1);
     }
     work_rows(work, batch->n_out, final_rows, &p);
     return 0;

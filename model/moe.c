@@ -11,7 +11,7 @@
 
 typedef struct moe_step {
     const pass *p;
-    const moe *moe;
+    const mixture *moe;
     const kact *x;
     uint32_t n_pairs;
 } moe_step;
@@ -19,7 +19,7 @@ typedef struct moe_step {
 /* ---- choosing ---- */
 
 /* Turn logits into the scores that weights come from. */
-static void score(const kern *k, const moe *moe, float *logits)
+static void score(const kern *k, const mixture *moe, float *logits)
 {
     if (moe->gating == MOE_SOFTMAX)
         k->softmax(logits, moe->n_expert);
@@ -38,7 +38,7 @@ static bool chosen(const uint32_t *experts, uint32_t n, uint32_t e)
 
 /* The best expert that is not chosen yet; the lowest number among equals.  Scores that
  * are not numbers come last. */
-static uint32_t best(const moe *moe, const float *scores, const uint32_t *experts, uint32_t n)
+static uint32_t best(const mixture *moe, const float *scores, const uint32_t *experts, uint32_t n)
 {
     uint32_t found = UINT32_MAX;
     float top = -INFINITY;
@@ -52,7 +52,7 @@ static uint32_t best(const moe *moe, const float *scores, const uint32_t *expert
     return found;
 }
 
-static void weigh(const kern *k, const moe *moe, float *weights)
+static void weigh(const kern *k, const mixture *moe, float *weights)
 {
     float sum = 0.0f;
     if (moe->gating == MOE_SOFTMAX_CHOSEN)
@@ -69,7 +69,7 @@ static void weigh(const kern *k, const moe *moe, float *weights)
 static void choose_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
 {
     const moe_step *s = arg;
-    const moe *moe = s->moe;
+    const mixture *moe = s->moe;
     const kern *k = s->p->m->kern;
     (void)worker;
     for (uint32_t t = row0; t < row1; t++) {
@@ -105,28 +105,45 @@ static void group(const moe_step *s)
     first[0] = 0;
 }
 
+/* Each expert's rows as activations of their own: floats at x, 8-bit form in q. */
+static void part_rows(const moe_step *s, const float *x, void *q, uint32_t cols, kact *parts)
+{
+    const uint32_t *first = s->p->wk->first;
+    unsigned char *at = q;
+    for (uint32_t e = 0; e < s->moe->n_expert; e++) {
+        size_t bytes = 0;
+        uint32_t n = first[e + 1] - first[e];
+        parts[e] = (kact){.n = n,
+                          .cols = cols,
+                          .x = x + (size_t)first[e] * cols,
+                          .q = (void *)at};
+        kact_bytes(n, cols, &bytes); /* no overflow: work.c counted the whole */
+        at += (bytes + WORK_ALIGN - 1) / WORK_ALIGN * WORK_ALIGN;
+    }
+}
+
+/* Quantise the row of pair i in its expert's part, when its weights need it. */
+static void quantise_pair(const moe_step *s, const kact *parts, bool wanted, uint32_t i)
+{
+    const model_work *wk = s->p->wk;
+    uint32_t e = wk->expert[i], row = wk->place[i] - wk->first[e];
+    if (wanted)
+        s->p->m->kern->quant(&parts[e], row, row + 1);
+}
+
 static void gather_pairs(void *arg, uint32_t pair0, uint32_t pair1, uint32_t worker)
 {
     const moe_step *s = arg;
-    uint32_t n_embd = s->p->m->info.n_embd;
     const model_work *wk = s->p->wk;
+    const ffn *like = &s->moe->experts[0];
+    uint32_t n_embd = s->p->m->info.n_embd;
+    bool wanted = work_quantised(&like->up.w) || work_quantised(&like->gate.w);
     (void)worker;
-    for (uint32_t i = pair0; i < pair1; i++)
-        memcpy(wk->gathered_rows + (size_t)wk->place[i] * n_embd,
+    for (uint32_t i = pair0; i < pair1; i++) {
+        memcpy(wk->gathered + (size_t)wk->place[i] * n_embd,
                s->x->x + (size_t)(i / s->moe->n_used) * n_embd, n_embd * sizeof(float));
-}
-
-/* Rows [row, row + n) of activations. */
-static kact part(const kact *a, uint32_t row, uint32_t n)
-{
-    uint32_t blocks = a->cols / KERN_QBLOCK;
-    kact p = *a;
-    p.n = n;
-    p.x += (size_t)row * a->cols;
-    p.q += (size_t)row * a->cols;
-    p.d += (size_t)row * blocks;
-    p.s += (size_t)row * blocks;
-    return p;
+        quantise_pair(s, wk->in_parts, wanted, i);
+    }
 }
 
 /* ---- running ---- */
@@ -135,21 +152,14 @@ static void multiply_up(const moe_step *s)
 {
     model_work *wk = s->p->wk;
     uint32_t n = 0;
-    kact x = wk->gathered;
-    x.n = s->n_pairs;
-    work_quantise(wk, &x, &s->moe->experts[0].up.w);
-    if (!work_quantised(&s->moe->experts[0].up.w))
-        work_quantise(wk, &x, &s->moe->experts[0].gate.w);
     for (uint32_t e = 0; e < s->moe->n_expert; e++) {
         const ffn *f = &s->moe->experts[e];
-        uint32_t row = wk->first[e], count = wk->first[e + 1] - row;
-        if (count == 0)
+        const kact *x = &wk->in_parts[e];
+        size_t at = (size_t)wk->first[e] * f->n_ff;
+        if (x->n == 0)
             continue;
-        kact mine = part(&x, row, count);
-        wk->products[n++] =
-            (product){&f->up.w, mine, wk->up + (size_t)row * f->n_ff, f->n_ff};
-        wk->products[n++] =
-            (product){&f->gate.w, mine, wk->act_rows + (size_t)row * f->n_ff, f->n_ff};
+        wk->products[n++] = (product){&f->up.w, *x, wk->up + at, f->n_ff};
+        wk->products[n++] = (product){&f->gate.w, *x, wk->act_rows + at, f->n_ff};
     }
     work_products(wk, wk->products, n);
 }
@@ -158,11 +168,13 @@ static void activate_pairs(void *arg, uint32_t pair0, uint32_t pair1, uint32_t w
 {
     const moe_step *s = arg;
     const model_work *wk = s->p->wk;
+    bool wanted = work_quantised(&s->moe->experts[0].down.w);
     (void)worker;
     for (uint32_t i = pair0; i < pair1; i++) {
         const ffn *f = &s->moe->experts[wk->expert[i]];
         size_t at = (size_t)wk->place[i] * f->n_ff;
         ffn_activate(s->p->m->kern, f, wk->up + at, wk->act_rows + at);
+        quantise_pair(s, wk->act_parts, wanted, i);
     }
 }
 
@@ -170,23 +182,28 @@ static void multiply_down(const moe_step *s)
 {
     model_work *wk = s->p->wk;
     uint32_t n = 0, n_embd = s->p->m->info.n_embd;
-    kact act = wk->act;
-    act.n = s->n_pairs;
-    act.cols = s->moe->experts[0].n_ff;
-    work_quantise(wk, &act, &s->moe->experts[0].down.w);
-    for (uint32_t e = 0; e < s->moe->n_expert; e++) {
-        uint32_t row = wk->first[e], count = wk->first[e + 1] - row;
-        if (count)
+    for (uint32_t e = 0; e < s->moe->n_expert; e++)
+        if (wk->act_parts[e].n)
             wk->products[n++] =
-                (product){&s->moe->experts[e].down.w, part(&act, row, count),
-                          wk->gathered_out + (size_t)row * n_embd, n_embd};
-    }
+                (product){&s->moe->experts[e].down.w, wk->act_parts[e],
+                          wk->gathered_out + (size_t)wk->first[e] * n_embd, n_embd};
     work_products(wk, wk->products, n);
+}
+
+static void run_experts(moe_step *s)
+{
+    model_work *wk = s->p->wk;
+    part_rows(s, wk->gathered, wk->gathered_q, s->p->m->info.n_embd, wk->in_parts);
+    part_rows(s, wk->act_rows, wk->act.q, s->moe->experts[0].n_ff, wk->act_parts);
+    work_rows(wk, s->n_pairs, gather_pairs, s);
+    multiply_up(s);
+    work_rows(wk, s->n_pairs, activate_pairs, s);
+    multiply_down(s);
 }
 
 static void run_shared(const moe_step *s)
 {
-    const moe *moe = s->moe;
+    const mixture *moe = s->moe;
     work_quantise(s->p->wk, s->x, &moe->shared.up.w);
     if (!work_quantised(&moe->shared.up.w) && moe->shared.gate.w.data)
         work_quantise(s->p->wk, s->x, &moe->shared.gate.w);
@@ -225,7 +242,7 @@ static void add_up_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker
     }
 }
 
-void moe_run(const pass *p, const moe *moe, const kact *x)
+void moe_run(const pass *p, const mixture *moe, const kact *x)
 {
     model_work *wk = p->wk;
     moe_step s = {p, moe, x, p->n * moe->n_used};
@@ -233,10 +250,7 @@ void moe_run(const pass *p, const moe *moe, const kact *x)
     work_products(wk, &(product){&moe->router.w, *x, wk->router, moe->n_expert}, 1);
     work_rows(wk, p->n, choose_rows, &s);
     group(&s);
-    work_rows(wk, s.n_pairs, gather_pairs, &s);
-    multiply_up(&s);
-    work_rows(wk, s.n_pairs, activate_pairs, &s);
-    multiply_down(&s);
+    run_experts(&s);
     if (moe->shared.n_ff)
         run_shared(&s);
     if (moe->shared_gate.w.data)

@@ -55,7 +55,7 @@ typedef enum moe_gating {
     MOE_SOFTMAX_CHOSEN, /* choose by logit, softmax of the chosen */
 } moe_gating;
 
-typedef struct moe {
+typedef struct mixture {
     linear router;            /* n_expert rows */
     const float *choice_bias; /* added for choosing only; may be NULL */
     ffn *experts;             /* [n_expert] */
@@ -66,7 +66,7 @@ typedef struct moe {
     moe_gating gating;
     bool normalise; /* weights of the chosen sum to one */
     float scale;    /* of the weights, last */
-} moe;
+} mixture;
 
 enum { ROPE_OFF = 255 };
 
@@ -88,7 +88,7 @@ typedef struct layer {
     const float *sinks;  /* [n_head] or NULL */
     norm ffn_pre, ffn_post, ffn_out;
     ffn ffn;
-    moe *moe; /* instead of ffn; owned */
+    mixture *moe; /* instead of ffn; owned */
 } layer;
 
 struct model {

@@ -18,7 +18,8 @@ static void *take(room *r, size_t rows, size_t cols, size_t size)
 {
     size_t n, bytes, end;
     if (!st_mul_ok(rows, cols, &n) || !st_mul_ok(n, size, &bytes) ||
-        !st_add_ok(bytes, 63, &bytes) || !st_add_ok(r->used, bytes / 64 * 64, &end)) {
+        !st_add_ok(bytes, WORK_ALIGN - 1, &bytes) ||
+        !st_add_ok(r->used, bytes / WORK_ALIGN * WORK_ALIGN, &end)) {
         r->overflow = true;
         return NULL;
     }
@@ -27,15 +28,21 @@ static void *take(room *r, size_t rows, size_t cols, size_t size)
     return p;
 }
 
-static kact take_act(room *r, size_t rows, uint32_t cols, float **ret_rows)
+/* Room for the 8-bit form of rows that stand in up to n_parts separate parts. */
+static void *take_q(room *r, size_t rows, uint32_t cols, size_t n_parts)
+{
+    size_t bytes = 0;
+    if (rows > UINT32_MAX || !kact_bytes((uint32_t)rows, cols, &bytes) ||
+        !st_add_ok(bytes, n_parts * WORK_ALIGN, &bytes))
+        r->overflow = true;
+    return take(r, bytes, 1, 1);
+}
+
+static kact take_act(room *r, size_t rows, uint32_t cols, size_t n_parts, float **ret_rows)
 {
     kact a = {.cols = cols};
-    uint32_t blocks = (cols + KERN_QBLOCK - 1) / KERN_QBLOCK;
-    *ret_rows = take(r, rows, cols, sizeof(float));
-    a.x = *ret_rows;
-    a.q = take(r, rows, (size_t)blocks * KERN_QBLOCK, sizeof(int8_t));
-    a.d = take(r, rows, blocks, sizeof(float));
-    a.s = take(r, rows, blocks, sizeof(float));
+    a.x = *ret_rows = take(r, rows, cols, sizeof(float));
+    a.q = take_q(r, rows, cols, n_parts);
     return a;
 }
 
@@ -78,7 +85,10 @@ static void lay_out_experts(model_work *wk, room *r, const widths *w)
     wk->expert = take(r, pairs, 1, sizeof(uint32_t));
     wk->place = take(r, pairs, 1, sizeof(uint32_t));
     wk->first = take(r, w->n_expert + 1, 1, sizeof(uint32_t));
-    wk->gathered = take_act(r, pairs, wk->m->info.n_embd, &wk->gathered_rows);
+    wk->gathered = take(r, pairs, n_embd, sizeof(float));
+    wk->gathered_q = take_q(r, pairs, wk->m->info.n_embd, w->n_expert);
+    wk->in_parts = take(r, w->n_expert, 1, sizeof(kact));
+    wk->act_parts = take(r, w->n_expert, 1, sizeof(kact));
     wk->gathered_out = take(r, pairs, n_embd, sizeof(float));
     wk->shared_out = take(r, n, n_embd, sizeof(float));
     wk->products = take(r, 2 * (size_t)w->n_expert, 1, sizeof(product));
@@ -99,9 +109,9 @@ static void lay_out(model_work *wk, room *r)
     }
     wk->at = take(r, n, 1, sizeof(token_at));
     wk->x = take(r, n, n_embd, sizeof(float));
-    wk->h = take_act(r, n, m->info.n_embd, &wk->h_rows);
-    wk->att = take_act(r, n, w.att, &wk->att_rows);
-    wk->act = take_act(r, ff_rows, (uint32_t)ff, &wk->act_rows);
+    wk->h = take_act(r, n, m->info.n_embd, 1, &wk->h_rows);
+    wk->att = take_act(r, n, w.att, 1, &wk->att_rows);
+    wk->act = take_act(r, ff_rows, (uint32_t)ff, w.n_expert, &wk->act_rows);
     wk->qkv = take(r, n, w.qkv, sizeof(float));
     wk->up = take(r, ff_rows, 2 * ff, sizeof(float));
     wk->out = take(r, n, n_embd, sizeof(float));

@@ -33,7 +33,7 @@ struct model_work {
     void *block;
     token_at *at;        /* [max_tokens] */
     float *x;            /* [max_tokens, n_embd] */
-    kact h;              /* of n_embd columns; q, d, s are filled when weights need them */
+    kact h;              /* of n_embd columns; q is filled when weights need it */
     kact att;            /* of the widest n_head * dim_v */
     kact act;            /* of the widest feed-forward */
     float *h_rows;       /* behind h.x, att.x, act.x */
@@ -51,12 +51,16 @@ struct model_work {
     uint32_t *expert;    /* [max_pairs] */
     uint32_t *place;     /* [max_pairs] row of the pair in the gathered buffers */
     uint32_t *first;     /* [n_expert + 1] rows of an expert */
-    kact gathered;       /* [max_pairs] rows of h, grouped by expert */
-    float *gathered_rows;
+    float *gathered;     /* [max_pairs, n_embd] rows of h, grouped by expert */
+    void *gathered_q;    /* their 8-bit form, expert by expert */
+    kact *in_parts;      /* [n_expert] rows of `gathered` of each expert */
+    kact *act_parts;     /* [n_expert] rows of `act_rows` of each expert */
     float *gathered_out; /* [max_pairs, n_embd] */
     float *shared_out;   /* [max_tokens, n_embd] */
     product *products;   /* [2 * n_expert] */
 };
+
+enum { WORK_ALIGN = 64 }; /* of every buffer and of each expert's part of gathered_q */
 
 /* Call `fn` once for each chunk of rows [row0, row1) of n, on the workers. */
 typedef void rows_fn(void *arg, uint32_t row0, uint32_t row1, uint32_t worker);
