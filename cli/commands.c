@@ -10,6 +10,7 @@
 /* group, name: cli_NAME is defined in cmd_NAME.c */
 #define COMMANDS(X)                                                                      \
     X("Look at models", inspect)                                                         \
+    X("Look at models", logits)                                                          \
     X("About this program", version)
 
 #define COMMAND_EXTERN(group, name) extern const cli_command cli_##name;
