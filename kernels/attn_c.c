@@ -3,7 +3,8 @@
  * Scores of at most KV_PAGE_TOKENS positions are made at a time, a block, and folded into
  * a running maximum, mass and weighted sum of values (online softmax).  Blocks end where
  * pages end, counted from position 0 of the sequence, so they are the same however the
- * sequence was fed; the extra slots come after, in blocks of their own. */
+ * sequence was fed; the extra slots count on from the last position, so that a token of a
+ * tree gets the bytes it would have got in a chain. */
 #include "kernels/kern_c.h"
 
 #include <math.h>
@@ -122,16 +123,14 @@ static void head_run(const kattn *a, uint32_t head_at, const float *q, float *ou
     if (a->sinks)
         h = (head){a->sinks[head_at], 1};
     memset(out, 0, a->kv->dim_v * sizeof *out);
-    for (uint32_t p = a->lo; p < a->hi;) {
+    uint32_t extra0 = a->lo > a->hi ? a->lo : a->hi, end = extra0 + a->n_extra;
+    for (uint32_t p = a->lo; p < end;) {
         uint32_t n = 0;
-        do
-            slots[n++] = p++;
-        while (p < a->hi && p % KV_PAGE_TOKENS);
+        do {
+            slots[n++] = p < a->hi ? p : a->extra[p - extra0];
+            p++;
+        } while (p < end && p % KV_PAGE_TOKENS);
         block_run(a, kv_head, slots, n, q, score, &h, out);
-    }
-    for (uint32_t e = 0; e < a->n_extra; e += KV_PAGE_TOKENS) {
-        uint32_t n = a->n_extra - e < KV_PAGE_TOKENS ? a->n_extra - e : KV_PAGE_TOKENS;
-        block_run(a, kv_head, a->extra + e, n, q, score, &h, out);
     }
     float scale = h.mass > 0 ? 1.0f / h.mass : 0;
     for (uint32_t i = 0; i < a->kv->dim_v; i++)

@@ -93,7 +93,9 @@ typedef struct kattn {
     const kkv *kv;
     const uint32_t *pages; /* the sequence's page table */
     uint32_t lo, hi;       /* positions [lo, hi) are seen ... */
-    const uint32_t *extra; /* ... and these slots too (a token tree's ancestors, in order) */
+    const uint32_t *extra; /* ... and these slots too (a token tree's ancestors, in order),
+                            * as if they stood at positions max(lo, hi), +1, ...: the bytes
+                            * are those of a chain */
     uint32_t n_extra;
     uint32_t n_head;       /* query heads in all; n_head / n_kv_head share a KV head */
     float scale;           /* of q.k */
@@ -148,7 +150,7 @@ typedef struct kern {
     /* out[(h - head0) * dim_v ..] for heads [head0, head1); q points at head0's query.
      * `scratch` holds KERN_ATTN_SCRATCH floats.  Positions are visited in blocks of whole
      * pages with a running maximum (online softmax), so the bytes do not depend on how
-     * the sequence was fed. */
+     * the sequence was fed, nor on whether a token came in a chain or a tree. */
     void (*attn)(const kattn *a, uint32_t head0, uint32_t head1, const float *q, float *out,
                  float *scratch);
 } kern;

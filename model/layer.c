@@ -165,9 +165,7 @@ static void set_view(const step *s, const token_at *at, uint32_t worker, kattn *
         uint32_t *slots = s->p->wk->ancestors + (size_t)worker * s->p->wk->max_tokens;
         a->n_extra = list_ancestors(span, at, a->lo, slots);
         a->extra = slots;
-        a->hi = span->start;
-        if (a->lo > a->hi)
-            a->lo = a->hi;
+        a->hi = span->start; /* may be before lo: the ancestors count on from there */
     }
 }
 
