@@ -59,8 +59,8 @@ void cli_progress_end(void);
 bool cli_stdout_is_terminal(void);
 
 /* Call `fn` for each line of a JSON-lines file ("-": standard input).  Each line must be
- * a JSON object; blank lines are skipped; NUL characters in strings are allowed.  An error
- * names file and line.  `fn` returns 0 to go on. */
+ * a JSON object; blank lines are skipped; NUL characters in strings are allowed.  An
+ * error names file and line.  `fn` returns 0 to go on. */
 typedef int cli_row_fn(void *arg, json_t *row, size_t line, st_err *err);
 ST_NODISCARD int cli_each_row(const char *path, cli_row_fn *fn, void *arg, st_err *err);
 

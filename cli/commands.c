@@ -11,6 +11,7 @@
 #define COMMANDS(X)                                                                      \
     X("Look at models", inspect)                                                         \
     X("Look at models", logits)                                                          \
+    X("Look at models", convert)                                                         \
     X("About this program", version)
 
 #define COMMAND_EXTERN(group, name) extern const cli_command cli_##name;

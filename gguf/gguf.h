@@ -42,20 +42,20 @@ typedef struct gguf_str { /* not NUL-terminated, may hold any bytes */
 } gguf_str;
 
 typedef struct gguf_key {
-    const char *name;  /* NUL-terminated */
-    gguf_type type;    /* GGUF_ARRAY for arrays */
-    gguf_type elem;    /* of arrays: element type (never GGUF_ARRAY), else == type */
-    uint64_t n;        /* elements; 1 for scalars */
-    const void *data;  /* the encoded value(s), unaligned; strings: length, bytes, ... */
+    const char *name; /* NUL-terminated */
+    gguf_type type;   /* GGUF_ARRAY for arrays */
+    gguf_type elem;   /* of arrays: element type (never GGUF_ARRAY), else == type */
+    uint64_t n;       /* elements; 1 for scalars */
+    const void *data; /* the encoded value(s), unaligned; strings: length, bytes, ... */
 } gguf_key;
 
 typedef struct gguf_tensor {
-    const char *name; /* NUL-terminated */
-    st_dtype type;    /* known by st_dtype_get(), not necessarily supported */
-    uint32_t n_dims;  /* 1..4 */
-    uint64_t dims[GGUF_MAX_DIMS]; /* dims[0] varies fastest (the row length); 1 beyond n_dims */
-    uint64_t n;       /* product of dims */
-    const void *data; /* in the map */
+    const char *name;             /* NUL-terminated */
+    st_dtype type;                /* known by st_dtype_get(), not necessarily supported */
+    uint32_t n_dims;              /* 1..4 */
+    uint64_t dims[GGUF_MAX_DIMS]; /* dims[0] is the row length; 1 beyond n_dims */
+    uint64_t n;                   /* product of dims */
+    const void *data;             /* in the map */
     size_t bytes;
 } gguf_tensor;
 
@@ -63,7 +63,8 @@ typedef struct gguf_tensor {
  * newer version or big-endian, or a file error. */
 ST_NODISCARD int gguf_open(const char *path, gguf **ret_gguf, st_err *err);
 /* The same over bytes that outlive the gguf (tests, fuzzing). */
-ST_NODISCARD int gguf_open_bytes(const void *data, size_t len, gguf **ret_gguf, st_err *err);
+ST_NODISCARD int gguf_open_bytes(const void *data, size_t len, gguf **ret_gguf,
+                                 st_err *err);
 void gguf_close(gguf *g); /* NULL allowed */
 
 const char *gguf_path(const gguf *g); /* as given; "bytes" for gguf_open_bytes */
@@ -80,8 +81,8 @@ const gguf_key *gguf_key_at(const gguf *g, size_t i);
 const gguf_key *gguf_find(const gguf *g, const char *name); /* NULL when absent */
 
 /* Typed getters.  The value is converted between integer widths when it fits.  A missing
- * key is ST_ENOTFOUND, a wrong type or a value out of range ST_EFORMAT; both name the key.
- * The _or forms take a default for a missing key and still fail on a wrong type. */
+ * key is ST_ENOTFOUND, a wrong type or a value out of range ST_EFORMAT; both name the
+ * key. The _or forms take a default for a missing key and still fail on a wrong type. */
 ST_NODISCARD int gguf_u32(const gguf *g, const char *key, uint32_t *ret, st_err *err);
 ST_NODISCARD int gguf_u32_or(const gguf *g, const char *key, uint32_t def, uint32_t *ret,
                              st_err *err);
@@ -94,8 +95,8 @@ bool gguf_has(const gguf *g, const char *key);
 
 /* Whole arrays, decoded into a block that the caller frees with st_free.  Integer arrays
  * of any width convert as above; a scalar counts as an array of one element. */
-ST_NODISCARD int gguf_strings(const gguf *g, const char *key, gguf_str **ret, size_t *ret_n,
-                              st_err *err);
+ST_NODISCARD int gguf_strings(const gguf *g, const char *key, gguf_str **ret,
+                              size_t *ret_n, st_err *err);
 ST_NODISCARD int gguf_i32s(const gguf *g, const char *key, int32_t **ret, size_t *ret_n,
                            st_err *err);
 ST_NODISCARD int gguf_f32s(const gguf *g, const char *key, float **ret, size_t *ret_n,
@@ -103,7 +104,8 @@ ST_NODISCARD int gguf_f32s(const gguf *g, const char *key, float **ret, size_t *
 
 size_t gguf_n_tensors(const gguf *g);
 const gguf_tensor *gguf_tensor_at(const gguf *g, size_t i);
-const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL when absent */
+const gguf_tensor *gguf_find_tensor(const gguf *g,
+                                    const char *name); /* NULL when absent */
 
 /* ---- writing ---- */
 
@@ -116,12 +118,12 @@ void gguf_writer_free(gguf_writer *w); /* NULL allowed */
 ST_NODISCARD int gguf_put_u32(gguf_writer *w, const char *key, uint32_t v, st_err *err);
 ST_NODISCARD int gguf_put_f32(gguf_writer *w, const char *key, float v, st_err *err);
 ST_NODISCARD int gguf_put_bool(gguf_writer *w, const char *key, bool v, st_err *err);
-ST_NODISCARD int gguf_put_string(gguf_writer *w, const char *key, const char *v, size_t len,
-                                 st_err *err);
+ST_NODISCARD int gguf_put_string(gguf_writer *w, const char *key, const char *v,
+                                 size_t len, st_err *err);
 ST_NODISCARD int gguf_put_strings(gguf_writer *w, const char *key, const gguf_str *v,
                                   size_t n, st_err *err);
-ST_NODISCARD int gguf_put_i32s(gguf_writer *w, const char *key, const int32_t *v, size_t n,
-                               st_err *err);
+ST_NODISCARD int gguf_put_i32s(gguf_writer *w, const char *key, const int32_t *v,
+                               size_t n, st_err *err);
 ST_NODISCARD int gguf_put_f32s(gguf_writer *w, const char *key, const float *v, size_t n,
                                st_err *err);
 ST_NODISCARD int gguf_put_tensor(gguf_writer *w, const char *name, st_dtype type,
