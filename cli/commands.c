@@ -12,6 +12,7 @@
     X("Look at models", inspect)                                                         \
     X("Look at models", logits)                                                          \
     X("Look at models", convert)                                                         \
+    X("Look at models", dequant)                                                         \
     X("About this program", version)
 
 #define COMMAND_EXTERN(group, name) extern const cli_command cli_##name;
