@@ -1,0 +1,280 @@
+/* expert/readout_tune.c - choose how a model is asked, by labelled rows.
+ *
+ * Each mode is scored once with the most rotations that may be chosen; fewer rotations,
+ * PMI and the temperature are only other combinations of the same scores. */
+#include "expert/readout.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum {
+    DEFAULT_TOKENS = 20000,
+    MIN_ROWS = 8,
+    MAX_ROTATIONS =
+        4, /* each doubles the cost of a decision; eight brought nothing more */
+};
+
+/* Worth this many nats before a dearer way is taken. */
+static const double worth_nats = 0.01;
+
+typedef struct scores { /* of one mode */
+    double *rows;       /* [n, rotations, K] */
+    double *neutral;    /* [rotations, K] */
+    uint32_t n;
+    uint32_t n_options;
+    uint32_t rotations;
+    const int32_t *labels;
+    double us; /* a row with all rotations */
+} scores;
+
+int readout_opts_write(const readout_opts *opts, char *ret_text, size_t size)
+{
+    int n = snprintf(ret_text, size,
+                     "{\"mode\":\"%s\",\"pmi\":%s,\"rotations\":%u,\"temperature\":%.6f}",
+                     readout_mode_name(opts->mode), opts->pmi ? "true" : "false",
+                     opts->rotations, opts->temperature);
+    return n > 0 && (size_t)n < size ? 0 : ST_ELIMIT;
+}
+
+int readout_opts_read(const char *text, readout_opts *ret_opts, st_err *err)
+{
+    const char *mode;
+    int pmi, rotations;
+    readout_opts o = {0};
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    int bad =
+        !root || json_unpack(root, "{s:s, s:b, s:i, s:F!}", "mode", &mode, "pmi", &pmi,
+                             "rotations", &rotations, "temperature", &o.temperature);
+    if (!bad) {
+        unsigned m = READOUT_TEXT;
+        while (m <= READOUT_NAMES && strcmp(mode, readout_mode_name((readout_mode)m)))
+            m++;
+        bad = m > READOUT_NAMES || rotations < 1 || rotations > READOUT_MAX_ROTATIONS ||
+              !(o.temperature > 0) || !isfinite(o.temperature);
+        o.mode = (readout_mode)m;
+        o.pmi = pmi;
+        o.rotations = (uint32_t)rotations;
+    }
+    json_decref(root);
+    if (bad)
+        return st_err_set(err, ST_EFORMAT, "readout setting '%.80s' is damaged", text);
+    *ret_opts = o;
+    return 0;
+}
+
+/* Mean NLL of the labels under one combination, and its accuracy. */
+static double rate(const scores *s, const readout_opts *o, double *ret_accuracy)
+{
+    double probs[QUESTION_MAX_OPTIONS];
+    double sum = 0;
+    uint32_t right = 0;
+    size_t stride = (size_t)s->rotations * s->n_options;
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t best = 0;
+        (void)readout_combine(o, s->n_options, s->rows + i * stride, s->neutral, probs);
+        for (uint32_t k = 1; k < s->n_options; k++)
+            best = probs[k] > probs[best] ? k : best;
+        right += best == (uint32_t)s->labels[i];
+        sum -= log(fmax(probs[s->labels[i]], 1e-12));
+    }
+    if (ret_accuracy)
+        *ret_accuracy = (double)right / s->n;
+    return sum / s->n;
+}
+
+/* The temperature with the lowest NLL: golden section over its logarithm. */
+static void fit_temperature(const scores *s, readout_opts *o)
+{
+    const double ratio = 0.6180339887498949;
+    double low = log(0.005);
+    double high = log(50.0);
+    double at[2] = {high - ratio * (high - low), low + ratio * (high - low)};
+    double nll[2];
+    for (int k = 0; k < 2; k++) {
+        o->temperature = exp(at[k]);
+        nll[k] = rate(s, o, NULL);
+    }
+    for (int step = 0; step < 30; step++) {
+        int worse = nll[1] > nll[0];
+        if (worse)
+            high = at[1];
+        else
+            low = at[0];
+        at[worse] = at[!worse];
+        nll[worse] = nll[!worse];
+        at[!worse] = worse ? high - ratio * (high - low) : low + ratio * (high - low);
+        o->temperature = exp(at[!worse]);
+        nll[!worse] = rate(s, o, NULL);
+    }
+    o->temperature = exp(nll[0] < nll[1] ? at[0] : at[1]);
+}
+
+static void try_combinations(const scores *s, readout_mode mode, readout_tuning *t)
+{
+    bool decoder = mode != READOUT_NAMES;
+    for (uint32_t r = 1; r <= s->rotations; r *= 2) {
+        for (int pmi = 0; pmi <= decoder && t->n_trials < ST_COUNT(t->trials); pmi++) {
+            readout_trial *trial = &t->trials[t->n_trials++];
+            *trial = (readout_trial){.opts = {mode, pmi, r, 1},
+                                     .us = s->us * r / s->rotations};
+            fit_temperature(s, &trial->opts);
+            trial->nll = rate(s, &trial->opts, &trial->accuracy);
+        }
+    }
+}
+
+static uint32_t most_rotations(const question *q, readout_mode mode)
+{
+    uint32_t n = 1;
+    if (q->type == QUESTION_SCORE || mode == READOUT_NAMES)
+        return 1;
+    while (n * 2 <= MAX_ROTATIONS && n * 2 <= q->n_options)
+        n *= 2;
+    return n;
+}
+
+typedef struct tuner {
+    lm *lm;
+    const question *q;
+    const question_row **rows; /* chosen, spread over the given */
+    int32_t *labels;
+    uint32_t n;
+    const st_progress *progress;
+} tuner;
+
+static int score_rows(const tuner *t, readout *r, scores *s, const char *what,
+                      st_err *err)
+{
+    size_t stride = (size_t)s->rotations * s->n_options;
+    int rc = readout_raw(r, NULL, 0, s->neutral, err);
+    uint64_t start = st_clock_us();
+    for (uint32_t i = 0; i < t->n && rc == 0; i++) {
+        if (!st_progress_report(t->progress, what, i, t->n))
+            return st_err_set(err, ST_ECANCELLED, "stopped while tuning the readout");
+        rc = readout_raw(r, t->rows[i]->text, t->rows[i]->len, s->rows + i * stride, err);
+    }
+    s->us = (double)(st_clock_us() - start) / t->n;
+    return rc;
+}
+
+static int try_mode(const tuner *t, readout_mode mode, const char *what,
+                    readout_tuning *tuning, st_err *err)
+{
+    scores s = {.n = t->n,
+                .n_options = t->q->n_options,
+                .rotations = most_rotations(t->q, mode),
+                .labels = t->labels};
+    readout_opts o = {.mode = mode, .rotations = s.rotations, .temperature = 1};
+    readout *r = NULL;
+    size_t stride = (size_t)s.rotations * s.n_options;
+    int rc = ST_ENOMEM;
+    s.rows = st_alloc_n(t->n, stride * sizeof *s.rows);
+    s.neutral = st_alloc_n(stride, sizeof *s.neutral);
+    if (!s.rows || !s.neutral) {
+        st_err_set(err, rc, "no memory for tuning");
+        goto out;
+    }
+    rc = readout_new(t->lm, t->q, &o, &r, err);
+    if (rc == 0)
+        rc = score_rows(t, r, &s, what, err);
+    if (rc == 0)
+        try_combinations(&s, mode, tuning);
+out:
+    readout_free(r);
+    st_free(s.rows);
+    st_free(s.neutral);
+    return rc;
+}
+
+/* How many rows the token budget pays for, both modes with all rotations. */
+static int plan_rows(const tuner *t, const question_row *rows, uint32_t n_rows,
+                     uint64_t max_tokens, uint32_t *ret_n, st_err *err)
+{
+    readout *r;
+    uint64_t each;
+    uint64_t all = n_rows;
+    readout_opts o = readout_default(t->lm);
+    if (o.mode != READOUT_NAMES) {
+        int rc = readout_new(t->lm, t->q, &o, &r, err);
+        if (rc)
+            return rc;
+        rc = readout_cost(r, rows[n_rows / 2].text, rows[n_rows / 2].len, &each, err);
+        readout_free(r);
+        if (rc)
+            return rc;
+        each *= 2 * most_rotations(t->q, o.mode);
+        all = max_tokens / (each ? each : 1);
+    }
+    all = all < MIN_ROWS ? MIN_ROWS : all;
+    *ret_n = all < n_rows ? (uint32_t)all : n_rows;
+    return 0;
+}
+
+/* The cheapest of those that are about as good as the best. */
+static uint32_t choose(const readout_tuning *t)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < t->n_trials; i++)
+        if (t->trials[i].nll < t->trials[best].nll)
+            best = i;
+    double limit = t->trials[best].nll + worth_nats;
+    for (uint32_t i = 0; i < t->n_trials; i++)
+        if (t->trials[i].nll <= limit && t->trials[i].us < t->trials[best].us)
+            best = i;
+    return best;
+}
+
+static int try_modes(const tuner *t, readout_tuning *tuning, st_err *err)
+{
+    st_err why = {0};
+    if (readout_default(t->lm).mode == READOUT_NAMES)
+        return try_mode(t, READOUT_NAMES, "reading names", tuning, err);
+    int rc = try_mode(t, READOUT_TEXT, "reading label texts", tuning, err);
+    if (rc)
+        return rc;
+    rc = try_mode(t, READOUT_CODES, "reading codes", tuning, &why);
+    if (rc == ST_EUNSUPPORTED) { /* stays without codes and says why */
+        snprintf(tuning->refused, sizeof tuning->refused, "%.199s", why.message);
+        return 0;
+    }
+    return rc ? st_err_set(err, rc, "%s", why.message) : 0;
+}
+
+int readout_tune(lm *l, const question *q, const question_row *rows, uint32_t n_rows,
+                 uint64_t max_tokens, const st_progress *progress,
+                 readout_tuning *ret_tuning, st_err *err)
+{
+    tuner t = {.lm = l, .q = q, .progress = progress};
+    readout_tuning tuning = {0};
+    if (n_rows == 0)
+        return st_err_set(err, ST_EINVAL, "no labelled rows to tune a readout with");
+    int rc =
+        plan_rows(&t, rows, n_rows, max_tokens ? max_tokens : DEFAULT_TOKENS, &t.n, err);
+    if (rc)
+        return rc;
+    t.rows = st_alloc_n(t.n, sizeof *t.rows);
+    t.labels = st_alloc_n(t.n, sizeof *t.labels);
+    if (!t.rows || !t.labels) {
+        rc = st_err_set(err, ST_ENOMEM, "no memory for tuning");
+        goto out;
+    }
+    for (uint32_t i = 0; i < t.n; i++) {
+        t.rows[i] = &rows[(uint64_t)i * n_rows / t.n];
+        t.labels[i] = t.rows[i]->label;
+    }
+    tuning.n_rows = t.n;
+    rc = try_modes(&t, &tuning, err);
+    if (rc)
+        goto out;
+    tuning.best = choose(&tuning);
+    *ret_tuning = tuning;
+out:
+    st_free(t.rows);
+    st_free(t.labels);
+    return rc;
+}
