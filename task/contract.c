@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "task/near.h"
 #include "task/rules.h"
 #include "task/yaml.h"
 
@@ -45,55 +46,6 @@ static const char *const too_long_names[] = {
     [CONTRACT_TRUNCATE_MIDDLE] = "truncate_middle",
 };
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Edits (insert, delete, replace, swap neighbours) between two names; SIZE_MAX when one
- * is too long to be a name. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    enum { MAX = 40 };
-    size_t rows[3][MAX + 1];
-    size_t na = strlen(a);
-    size_t nb = strlen(b);
-    if (na > MAX || nb > MAX)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= nb; j++)
-        rows[0][j] = j;
-    for (size_t i = 1; i <= na; i++) {
-        size_t *row = rows[i % 3];
-        const size_t *up = rows[(i + 2) % 3];
-        const size_t *up2 = rows[(i + 1) % 3];
-        row[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            row[j] = min_size(min_size(up[j], row[j - 1]) + 1,
-                              up[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                row[j] = min_size(row[j], up2[j - 2] + 1);
-        }
-    }
-    return rows[na % 3][nb];
-}
-
-/* Hint at the nearest of n names (each `stride` bytes apart), if one is near. */
-static void hint_nearest(st_err *err, const char *text, const char *const *names,
-                         size_t n)
-{
-    const char *best = NULL;
-    size_t least = 3; /* further than two edits is another word */
-    for (size_t i = 0; i < n; i++) {
-        size_t d = edit_distance(text, names[i]);
-        if (d < least && d < strlen(names[i])) {
-            least = d;
-            best = names[i];
-        }
-    }
-    if (best)
-        st_err_hint(err, "did you mean '%s'?", best);
-}
-
 static void list_names(char *text, size_t size, const char *const *names, size_t n)
 {
     size_t used = 0;
@@ -113,7 +65,7 @@ static int fail_name(reader *r, const yaml_node *node, bool is_key, const char *
         is_key ? yaml_fail_key : yaml_fail;
     int rc = fail(r->c->source, node, r->err, "unknown %s '%.40s'; expected one of: %s",
                   what, text, list);
-    hint_nearest(r->err, text, names, n);
+    near_hint(r->err, text, names, n);
     return rc;
 }
 
@@ -423,7 +375,11 @@ static int take_input(reader *r, const yaml_node *value)
         {"max_tokens", take_max_tokens, false},
         {"on_too_long", take_too_long, false},
     };
-    return read_map(r, value, "input", rows, ST_COUNT(rows));
+    int rc = read_map(r, value, "input", rows, ST_COUNT(rows));
+    if (rc == 0 && r->c->too_long == CONTRACT_TRUNCATE_MIDDLE && !r->c->max_tokens)
+        rc = yaml_fail_key(r->c->source, yaml_find(value, "on_too_long"), r->err,
+                           "on_too_long: truncate_middle needs max_tokens");
+    return rc;
 }
 
 static int take_train(reader *r, const yaml_node *value)
@@ -500,7 +456,7 @@ static int take_answer(reader *r, const yaml_node *value)
         names[i] = c->options[i].value;
     int rc = yaml_fail(c->source, value, r->err,
                        "answer '%.60s' is no option of the question", text);
-    hint_nearest(r->err, text, names, c->question.n_options);
+    near_hint(r->err, text, names, c->question.n_options);
     return rc;
 }
 

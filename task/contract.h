@@ -10,8 +10,9 @@
  *         - {value: fraud}
  *       abstain: true                      # "none of these" is a possible answer
  *       # levels: [{label: low, description: ...}, ...]   score: 2..10, lowest first
- *     input: {max_tokens: 512, on_too_long: reject}       # reject | truncate_middle
- *     rules:                               # answered without a model, first match wins
+ *     input: {max_tokens: 512, on_too_long: reject}       # reject | truncate_middle,
+ * which # needs max_tokens rules:                               # answered without a
+ * model, first match wins
  *       - {if: {matches: '(?i)^unsubscribe$'}, answer: unsubscribe}
  *     data: {train: train.jsonl, dev: dev.jsonl, golden: golden.jsonl}
  *
