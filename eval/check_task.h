@@ -1,12 +1,12 @@
-/* eval/check.h - is a task fit for use?  Contract, data, models, replies, artifact.
+/* eval/check_task.h - is a task fit for use?  Contract, data, models, replies, artifact.
  *
  * Every finding goes to the caller as one line; none stops the check but a contract that
  * cannot be read.  An error is what would make another command fail or an answer wrong;
  * a warning is what makes figures look better than they are or fits worse.
  *
  * Threads: the caller's. */
-#ifndef EVAL_CHECK_H
-#define EVAL_CHECK_H
+#ifndef EVAL_CHECK_TASK_H
+#define EVAL_CHECK_TASK_H
 #include "base/err.h"
 
 typedef enum check_level {

@@ -1,5 +1,5 @@
-/* eval/check.c - is a task fit for use?  Contract, data, models, replies, artifact. */
-#include "eval/check.h"
+/* eval/check_task.c - is a task fit for use?  Contract, data, models, replies, artifact. */
+#include "eval/check_task.h"
 
 #include <stdarg.h>
 #include <stdio.h>
