@@ -16,7 +16,31 @@
     X(gemma_embedding)                                                                   \
     X(phi3)                                                                              \
     X(smollm3)                                                                           \
-    X(bert)
+    X(bert)                                                                              \
+    X(modernbert)                                                                        \
+    X(granite)                                                                           \
+    X(granitemoe)                                                                        \
+    X(olmo2)                                                                             \
+    X(olmoe)                                                                             \
+    X(stablelm)                                                                          \
+    X(starcoder2)                                                                        \
+    X(cohere)                                                                            \
+    X(cohere2)                                                                           \
+    X(exaone4)                                                                           \
+    X(glm4)                                                                              \
+    X(glm4moe)                                                                           \
+    X(ernie45)                                                                           \
+    X(ernie45moe)                                                                        \
+    X(phi2)                                                                              \
+    X(gpt2)                                                                              \
+    X(gptneox)                                                                           \
+    X(gptoss)                                                                            \
+    X(falcon)                                                                            \
+    X(arcee)                                                                             \
+    X(nemotron)                                                                          \
+    X(hunyuan)                                                                           \
+    X(seedoss)                                                                           \
+    X(minimax)
 #define FAMILY_DECLARE(name) extern const family family_##name;
 FAMILIES(FAMILY_DECLARE)
 
