@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Write the small seed files of the binary formats: tests/fuzz/make_corpus.py
+
+The files are committed; run this again only to add one.  Text formats keep their seeds as
+plain files in corpus/NAME.
+"""
+import json
+import os
+import struct
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+
+
+def text(s):
+    data = s if isinstance(s, bytes) else s.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def key(name, kind, value):
+    return text(name) + struct.pack("<I", kind) + value
+
+
+def array(name, kind, n, values):
+    return key(name, 9, struct.pack("<IQ", kind, n) + values)
+
+
+def tensor(name, dims, kind, offset):
+    shape = struct.pack(f"<I{len(dims)}Q", len(dims), *dims)
+    return text(name) + shape + struct.pack("<IQ", kind, offset)
+
+
+def gguf(keys, tensors=(), data=b"", version=3, align=32, counts=None):
+    n_tensors, n_keys = counts or (len(tensors), len(keys))
+    head = b"GGUF" + struct.pack("<IQQ", version, n_tensors, n_keys)
+    head += b"".join(keys) + b"".join(tensors)
+    return head + b"\0" * (-len(head) % align) + data
+
+
+SCALARS = [
+    key("u8", 0, b"\x07"), key("i8", 1, b"\xff"), key("u16", 2, b"\1\2"),
+    key("i16", 3, b"\xff\xff"), key("u32", 4, struct.pack("<I", 7)),
+    key("i32", 5, struct.pack("<i", -7)), key("f32", 6, struct.pack("<f", 1e-5)),
+    key("bool", 7, b"\1"), key("string", 8, text("text")),
+    key("u64", 10, struct.pack("<Q", 1 << 40)), key("i64", 11, struct.pack("<q", -1)),
+    key("f64", 12, struct.pack("<d", 0.5)),
+]
+ARRAYS = [
+    array("strings", 8, 3, text("a") + text("") + text(b"\xff\0")),
+    array("ints", 5, 2, struct.pack("<ii", -1, 1)),
+    array("floats", 6, 2, struct.pack("<ff", 0, 1)),
+    array("bools", 7, 2, b"\0\1"), array("none", 4, 0, b""),
+]
+TWO = [tensor("a", [3, 2], 0, 0), tensor("b", [32, 2], 8, 32)]
+
+GGUF = {
+    "scalars": gguf(SCALARS),
+    "arrays": gguf(ARRAYS),
+    "tensors": gguf([], TWO, b"\1" * 128),
+    "all-v2": gguf(SCALARS + ARRAYS, TWO, b"\1" * 128, version=2),
+    "align-64": gguf([key("general.alignment", 4, struct.pack("<I", 64))],
+                     [tensor("t", [256], 12, 64)], b"\0" * 208, align=64),
+    "v1": gguf([], version=1),
+    "big-endian": gguf([], version=0x03000000),
+    "many-keys": gguf([], counts=(0, 1 << 61)),
+    "many-tensors": gguf([], counts=((1 << 64) - 1, 0)),
+    "long-string": gguf([text("k") + struct.pack("<IQ", 8, (1 << 64) - 1)], counts=(0, 1)),
+    "nested": gguf([array("n", 9, 1, struct.pack("<IQ", 4, 0))]),
+    "overlap": gguf([], [tensor("a", [16], 0, 0), tensor("b", [16], 0, 32)], b"\0" * 128),
+    "wrapped-offset": gguf([], [tensor("a", [16], 0, (1 << 64) - 64)], b"\0" * 128),
+    "wrapped-shape": gguf([], [tensor("a", [1 << 33, 1 << 33], 0, 0)], b"\0" * 128),
+}
+
+
+def safet(header, data=b""):
+    head = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(head)) + head + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+SAFET = {
+    "empty": safet({}),
+    "two": safet({"__metadata__": {"format": "pt"}, "a": entry("F32", [2, 3], 0, 24),
+                  "b": entry("I64", [], 24, 32)}, b"\1" * 32),
+    "zero": safet({"a": entry("U8", [0, 9], 0, 0), "b": entry("BF16", [1], 0, 2)}, b"\1\1"),
+    "overlap": safet({"a": entry("U8", [2], 0, 2), "b": entry("U8", [2], 1, 3)}, b"\1" * 3),
+    "hole": safet({"a": entry("U8", [1], 1, 2)}, b"\1" * 2),
+    "wrapped": safet({"a": entry("F32", [1 << 62], 0, 0)}),
+    "twice": safet(b'{"a":{},"a":{}}'),
+    "long": struct.pack("<Q", (1 << 64) - 1) + b"{}",
+    "deep": safet(b'{"a":' + b"[" * 3000),
+}
+
+
+def main():
+    for folder, files in (("gguf", GGUF), ("safetensors", SAFET)):
+        os.makedirs(os.path.join(HERE, folder), exist_ok=True)
+        for name, data in files.items():
+            with open(os.path.join(HERE, folder, name), "wb") as out:
+                out.write(data)
+
+
+if __name__ == "__main__":
+    main()
