@@ -14,8 +14,8 @@
 #include <string.h>
 
 enum {
-    PIECE_TOKENS = 128,       /* of a decoder */
-    TOKENS_BYTES = 64 << 20,  /* of the JSON file */
+    PIECE_TOKENS = 128,      /* of a decoder */
+    TOKENS_BYTES = 64 << 20, /* of the JSON file */
     MAX_CTX = 1 << 20,
     MAX_THREADS = 256,
 };
@@ -29,8 +29,10 @@ static int ids_from_json(const json_t *list, const char *path, ids *ret, st_err 
 {
     size_t n = json_array_size(list);
     if (n == 0 || n > MAX_CTX)
-        return st_err_set(err, ST_EFORMAT, "%s: expected {\"input_ids\": [...]} with 1 to %d "
-                          "ids", path, MAX_CTX);
+        return st_err_set(err, ST_EFORMAT,
+                          "%s: expected {\"input_ids\": [...]} with 1 to %d "
+                          "ids",
+                          path, MAX_CTX);
     int32_t *id = st_alloc_n(n, sizeof *id);
     if (!id)
         return st_err_set(err, ST_ENOMEM, "out of memory for %zu ids", n);
@@ -39,8 +41,8 @@ static int ids_from_json(const json_t *list, const char *path, ids *ret, st_err 
         json_int_t value = json_integer_value(v);
         if (!json_is_integer(v) || value < 0 || value > INT32_MAX) {
             st_free(id);
-            return st_err_set(err, ST_EFORMAT, "%s: input_ids[%zu] is not a token id", path,
-                              i);
+            return st_err_set(err, ST_EFORMAT, "%s: input_ids[%zu] is not a token id",
+                              path, i);
         }
         id[i] = (int32_t)value;
     }
@@ -83,7 +85,8 @@ static int write_rows(seq *s, const model_info *info, const ids *tokens, FILE *o
         rows[i] = i;
     for (uint32_t at = 0; at < tokens->n && !rc; at += piece) {
         uint32_t n = tokens->n - at < piece ? tokens->n - at : piece;
-        step_item item = {.s = s, .tokens = tokens->id + at, .n = n, .out = rows, .n_out = n};
+        step_item item = {
+            .s = s, .tokens = tokens->id + at, .n = n, .out = rows, .n_out = n};
         *(gives_states(info) ? &item.ret_hidden : &item.ret_logits) = values;
         rc = engine_step(seq_engine(s), &item, 1, err);
         if (!rc && fwrite(values, width * sizeof *values, n, out) != n)
@@ -99,7 +102,8 @@ static int write_file(seq *s, const ids *tokens, const char *path, st_err *err)
     FILE *out = fopen(path, "wb");
     if (!out)
         return st_err_set(err, ST_EIO, "%s: %s", path, strerror(errno));
-    int rc = write_rows(s, model_about(engine_model(seq_engine(s))), tokens, out, path, err);
+    int rc =
+        write_rows(s, model_about(engine_model(seq_engine(s))), tokens, out, path, err);
     if (fclose(out) && !rc)
         rc = st_err_set(err, ST_EIO, "%s: %s", path, strerror(errno));
     if (rc)
@@ -185,11 +189,13 @@ static int run(cli_args *args, st_err *err)
 
 static const cli_option options[] = {
     {"model", 'm', "FILE", "The weights, a GGUF file."},
-    {"tokens", 0, "FILE", "JSON: {\"input_ids\": [...]}, one sequence, nothing is added."},
+    {"tokens", 0, "FILE",
+     "JSON: {\"input_ids\": [...]}, one sequence, nothing is added."},
     {"out", 'o', "FILE", "Where the numbers go."},
     {"kv", 0, "TYPE", "Keys and values as f32 (default) or f16."},
-    {"ctx", 0, "N", "Context length; picks long rope factors. Default: the model's, at most "
-                    "4096."},
+    {"ctx", 0, "N",
+     "Context length; picks long rope factors. Default: the model's, at most "
+     "4096."},
     {"threads", 0, "N", "Threads; default: all that this process may use."},
     {0},
 };
@@ -199,9 +205,11 @@ const cli_command cli_logits = {
     .summary = "write the logits of a token sequence as raw float32",
     .operands = "",
     .options = options,
-    .details = "Writes float32, little-endian, without a header: one row of the vocabulary's "
-               "size for each token, the logits after it.  For encoders and other models "
-               "that make embeddings a row is the final hidden state of the token.",
-    .example = "stint logits -m model.gguf --tokens tokens.json --out logits.bin --ctx 256",
+    .details =
+        "Writes float32, little-endian, without a header: one row of the vocabulary's "
+        "size for each token, the logits after it.  For encoders and other models "
+        "that make embeddings a row is the final hidden state of the token.",
+    .example =
+        "stint logits -m model.gguf --tokens tokens.json --out logits.bin --ctx 256",
     .run = run,
 };

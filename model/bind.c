@@ -16,7 +16,7 @@ struct bind_item {
     size_t first_byte;           /* in the block */
     kmat *matrix;                /* or NULL: a vector */
     const float **vector;
-    uint64_t n;                  /* elements of a vector */
+    uint64_t n; /* elements of a vector */
 };
 
 void binder_init(binder *b, const gguf *g)
@@ -44,8 +44,10 @@ static int find(binder *b, const char *name, const gguf_tensor **ret_tensor, st_
         return st_err_set(err, ST_EFORMAT, "tensor '%s' is missing", name);
     const st_dtype_info *type = st_dtype_get(t->type);
     if (!type || !type->supported) {
-        st_err_set(err, ST_EUNSUPPORTED, "tensor '%s' has the format %s, which is not "
-                   "supported", name, type ? type->name : "unknown");
+        st_err_set(err, ST_EUNSUPPORTED,
+                   "tensor '%s' has the format %s, which is not "
+                   "supported",
+                   name, type ? type->name : "unknown");
         st_err_hint(err, "use a file quantised as Q4_0, Q4_K_M, Q5_K_M, Q6_K or Q8_0");
         return ST_EUNSUPPORTED;
     }
@@ -62,8 +64,8 @@ static int wrong_shape(const gguf_tensor *t, const char *expected, st_err *err)
     for (uint32_t i = 0; i < t->n_dims && i < GGUF_MAX_DIMS; i++)
         n += snprintf(dims + n, sizeof dims - (size_t)n, "%s%llu", i ? ", " : "",
                       (unsigned long long)t->dims[i]);
-    return st_err_set(err, ST_EFORMAT, "tensor '%s' is [%s], expected [%s]", t->name, dims,
-                      expected);
+    return st_err_set(err, ST_EFORMAT, "tensor '%s' is [%s], expected [%s]", t->name,
+                      dims, expected);
 }
 
 /* Room for one more item of `bytes` in the block. */
@@ -79,7 +81,8 @@ static int reserve(binder *b, size_t bytes, bind_item **ret_item, st_err *err)
         b->room = room;
     }
     if (!st_add_ok(b->bytes, bytes, &end) || !st_add_ok(end, ALIGN - 1, &end))
-        return st_err_set(err, ST_EFORMAT, "the weights are larger than the address space");
+        return st_err_set(err, ST_EFORMAT,
+                          "the weights are larger than the address space");
     bind_item *item = &b->items[b->n_items++];
     *item = (bind_item){.first_byte = b->bytes};
     b->bytes = end / ALIGN * ALIGN;
@@ -96,14 +99,18 @@ int bind_slice(binder *b, const char *name, uint32_t index, uint32_t count, uint
     int rc = find(b, name, &t, err);
     if (rc)
         return rc;
-    if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != count || t->dims[3] != 1) {
+    if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != count ||
+        t->dims[3] != 1) {
         char want[64];
-        snprintf(want, sizeof want, count == 1 ? "%u, %u" : "%u, %u, %u", cols, rows, count);
+        snprintf(want, sizeof want, count == 1 ? "%u, %u" : "%u, %u, %u", cols, rows,
+                 count);
         return wrong_shape(t, want, err);
     }
     if (rows == 0 || cols == 0 || !kmat_bytes(t->type, rows, cols, &bytes))
-        return st_err_set(err, ST_EFORMAT, "tensor '%s': rows of %u elements do not fit the "
-                          "format %s", name, cols, st_dtype_get(t->type)->name);
+        return st_err_set(err, ST_EFORMAT,
+                          "tensor '%s': rows of %u elements do not fit the "
+                          "format %s",
+                          name, cols, st_dtype_get(t->type)->name);
     rc = reserve(b, bytes, &item, err);
     if (rc)
         return rc;
@@ -136,9 +143,12 @@ int bind_vector(binder *b, const char *name, uint64_t first, uint64_t n, uint64_
         return wrong_shape(t, want, err);
     }
     if (n == 0 || !st_dtype_size(t->type, first, &before) ||
-        !st_dtype_size(t->type, n, &bytes) || !st_mul_ok((size_t)n, sizeof(float), &bytes))
-        return st_err_set(err, ST_EFORMAT, "tensor '%s': %llu elements do not fit the format "
-                          "%s", name, (unsigned long long)n, st_dtype_get(t->type)->name);
+        !st_dtype_size(t->type, n, &bytes) ||
+        !st_mul_ok((size_t)n, sizeof(float), &bytes))
+        return st_err_set(err, ST_EFORMAT,
+                          "tensor '%s': %llu elements do not fit the format "
+                          "%s",
+                          name, (unsigned long long)n, st_dtype_get(t->type)->name);
     rc = reserve(b, bytes, &item, err);
     if (rc)
         return rc;
@@ -171,8 +181,10 @@ int bind_all_used(const binder *b, st_err *err)
     for (size_t i = 0; i < gguf_n_tensors(b->g); i++) {
         const char *name = gguf_tensor_at(b->g, i)->name;
         if (!st_map_get(&b->used, name, strlen(name), &ignored))
-            return st_err_set(err, ST_EUNSUPPORTED, "tensor '%s' has no place in this "
-                              "architecture", name);
+            return st_err_set(err, ST_EUNSUPPORTED,
+                              "tensor '%s' has no place in this "
+                              "architecture",
+                              name);
     }
     return 0;
 }

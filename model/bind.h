@@ -20,9 +20,9 @@ typedef struct binder {
     bind_item *items;
     size_t n_items;
     size_t room;
-    size_t bytes;      /* of the block */
+    size_t bytes; /* of the block */
     uint64_t n_params;
-    st_map used;       /* tensor names */
+    st_map used; /* tensor names */
 } binder;
 
 void binder_init(binder *b, const gguf *g);
@@ -40,7 +40,8 @@ ST_NODISCARD int bind_slice(binder *b, const char *name, uint32_t index, uint32_
 ST_NODISCARD int bind_vector(binder *b, const char *name, uint64_t first, uint64_t n,
                              uint64_t total, const float **place, st_err *err);
 /* A vector now, into `ret` (n floats), not into the block. */
-ST_NODISCARD int bind_read(binder *b, const char *name, uint32_t n, float *ret, st_err *err);
+ST_NODISCARD int bind_read(binder *b, const char *name, uint32_t n, float *ret,
+                           st_err *err);
 
 /* ST_EUNSUPPORTED names a tensor of the file that was not bound. */
 ST_NODISCARD int bind_all_used(const binder *b, st_err *err);

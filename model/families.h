@@ -44,6 +44,7 @@
 #define FAMILY_DECLARE(name) extern const family family_##name;
 FAMILIES(FAMILY_DECLARE)
 
-/* The family of general.architecture; ST_EUNSUPPORTED names it and lists what there is. */
+/* The family of general.architecture; ST_EUNSUPPORTED names it and lists what there is.
+ */
 ST_NODISCARD int family_find(gguf_str arch, const family **ret_family, st_err *err);
 #endif

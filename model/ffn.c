@@ -1,4 +1,5 @@
-/* model/ffn.c - the feed-forward branch: one or two products, an activation, one product. */
+/* model/ffn.c - the feed-forward branch: one or two products, an activation, one product.
+ */
 #include "model/layer.h"
 
 #include <math.h>
@@ -54,7 +55,8 @@ static void activate_alone(const kern *k, act_kind act, float *x, uint32_t n)
     }
 }
 
-static void activate_gated(const kern *k, act_kind act, float *g, const float *u, uint32_t n)
+static void activate_gated(const kern *k, act_kind act, float *g, const float *u,
+                           uint32_t n)
 {
     switch (act) {
     case ACT_SILU:

@@ -15,7 +15,8 @@ static int gemma2_adjust(loader *ld, st_err *err)
     const model_info *info = &ld->m->info;
     ld->m->embd_scale = sqrtf((float)info->n_embd);
     if (info->n_layers == LAYERS_27B)
-        load_attn_scale(ld, 1.0f / sqrtf((float)(info->n_embd / ld->m->layers[0].n_head)));
+        load_attn_scale(ld,
+                        1.0f / sqrtf((float)(info->n_embd / ld->m->layers[0].n_head)));
     int rc = load_f32(ld, "attn_logit_softcapping", 50.0f, &ld->m->attn_softcap, err);
     if (!rc)
         rc = load_f32(ld, "final_logit_softcapping", 30.0f, &ld->m->logit_softcap, err);

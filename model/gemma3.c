@@ -1,8 +1,9 @@
 /* model/gemma3.c - Gemma 3 (text), and EmbeddingGemma, its encoder.
  *
  * Source: Hugging Face Gemma3ForCausalLM.  Every sixth layer sees everything and uses the
- * file's rope base and scaling; the others slide, with a base of their own and no scaling.
- * The 27B (62 layers) scales scores by n_embd / n_head instead of the head's width. */
+ * file's rope base and scaling; the others slide, with a base of their own and no
+ * scaling. The 27B (62 layers) scales scores by n_embd / n_head instead of the head's
+ * width. */
 #include "model/families.h"
 
 #include <math.h>
@@ -14,7 +15,8 @@ static int gemma3_adjust(loader *ld, st_err *err)
     const model_info *info = &ld->m->info;
     ld->m->embd_scale = sqrtf((float)info->n_embd);
     if (info->n_layers == LAYERS_27B)
-        load_attn_scale(ld, 1.0f / sqrtf((float)(info->n_embd / ld->m->layers[0].n_head)));
+        load_attn_scale(ld,
+                        1.0f / sqrtf((float)(info->n_embd / ld->m->layers[0].n_head)));
     int rc = load_windows(ld, PERIOD, false, err);
     return rc ? rc : load_rope_sliding(ld, 10000.0f, err);
 }

@@ -69,8 +69,8 @@ static int check_range(const loader *ld, const char *key, uint64_t v, uint32_t m
 }
 
 /* A required number in [min, max]. */
-static int need_u32(loader *ld, const char *key, uint32_t min, uint32_t max, uint32_t *ret,
-                    st_err *err)
+static int need_u32(loader *ld, const char *key, uint32_t min, uint32_t max,
+                    uint32_t *ret, st_err *err)
 {
     char name[KEY_ROOM];
     uint32_t v;
@@ -96,8 +96,8 @@ static int read_per_layer(loader *ld, const char *key, size_t field, uint32_t mi
     if (rc)
         return rc;
     if (n != 1 && n != n_layers)
-        rc = st_err_set(err, ST_EFORMAT, "key '%s' has %zu numbers for %u layers", name, n,
-                        n_layers);
+        rc = st_err_set(err, ST_EFORMAT, "key '%s' has %zu numbers for %u layers", name,
+                        n, n_layers);
     for (uint32_t i = 0; i < n_layers && !rc; i++) {
         int32_t one = v[n == 1 ? 0 : i];
         rc = check_range(ld, key, one < 0 ? UINT64_MAX : (uint64_t)one, min, max, err);
@@ -146,9 +146,10 @@ static int read_head_dim(loader *ld, const char *key, size_t field, st_err *err)
     for (uint32_t i = 0; i < info->n_layers; i++) {
         layer *l = &ld->m->layers[i];
         if (info->n_embd % l->n_head || info->n_embd / l->n_head > MAX_HEAD_DIM)
-            return st_err_set(err, ST_EFORMAT, "key '%s.attention.head_count': %u heads do "
-                              "not divide an embedding of %u", ld->family->arch, l->n_head,
-                              info->n_embd);
+            return st_err_set(err, ST_EFORMAT,
+                              "key '%s.attention.head_count': %u heads do "
+                              "not divide an embedding of %u",
+                              ld->family->arch, l->n_head, info->n_embd);
         dim = info->n_embd / l->n_head;
         memcpy((char *)l + field, &dim, sizeof dim);
     }
@@ -171,8 +172,10 @@ static int read_heads(loader *ld, st_err *err)
     for (uint32_t i = 0; i < ld->m->info.n_layers && !rc; i++) {
         const layer *l = &ld->m->layers[i];
         if (l->n_head % l->n_kv)
-            rc = st_err_set(err, ST_EFORMAT, "key '%s.attention.head_count_kv': %u key heads "
-                            "do not divide %u heads", ld->family->arch, l->n_kv, l->n_head);
+            rc = st_err_set(err, ST_EFORMAT,
+                            "key '%s.attention.head_count_kv': %u key heads "
+                            "do not divide %u heads",
+                            ld->family->arch, l->n_kv, l->n_head);
     }
     return rc;
 }
@@ -197,7 +200,8 @@ static int read_scales(loader *ld, st_err *err)
     float scale = 0.0f;
     int rc;
     if (!has(ld, eps))
-        return st_err_set(err, ST_EFORMAT, "key '%s.%s' is missing", ld->family->arch, eps);
+        return st_err_set(err, ST_EFORMAT, "key '%s.%s' is missing", ld->family->arch,
+                          eps);
     rc = load_f32(ld, eps, 0.0f, &m->eps, err);
     if (!rc && (m->eps < 0.0f || m->eps > 1.0f))
         rc = st_err_set(err, ST_EFORMAT, "key '%s.%s' is %g, expected 0 to 1",
@@ -227,8 +231,10 @@ static int read_pooling(loader *ld, st_err *err)
     uint32_t v;
     int rc = load_u32(ld, "pooling_type", ld->family->encoder ? 1 : 0, &v, err);
     if (!rc && v > MODEL_POOL_LAST)
-        rc = st_err_set(err, ST_EUNSUPPORTED, "key '%s.pooling_type' is %u; 0 to 3 are "
-                        "supported (none, mean, first, last)", ld->family->arch, v);
+        rc = st_err_set(err, ST_EUNSUPPORTED,
+                        "key '%s.pooling_type' is %u; 0 to 3 are "
+                        "supported (none, mean, first, last)",
+                        ld->family->arch, v);
     if (!rc)
         ld->m->info.pooling = (model_pooling)v;
     return rc;
@@ -262,8 +268,9 @@ static int read_scaling_type(loader *ld, rope_scaling *ret, st_err *err)
             return 0;
         }
     }
-    return st_err_set(err, ST_EUNSUPPORTED, "key '%s': rope scaling '%.*s' is not supported",
-                      name, (int)(s.len < 32 ? s.len : 32), s.data);
+    return st_err_set(err, ST_EUNSUPPORTED,
+                      "key '%s': rope scaling '%.*s' is not supported", name,
+                      (int)(s.len < 32 ? s.len : 32), s.data);
 }
 
 static int read_rope(loader *ld, st_err *err)
@@ -302,8 +309,9 @@ int load_rope_sliding(loader *ld, float base, st_err *err)
     for (uint32_t i = 0; i < ld->m->info.n_layers; i++)
         ld->m->layers[i].rope = ld->m->layers[i].window ? 1 : 0;
     int rc = load_f32(ld, "rope.freq_base_swa", base, &ld->ropes[1].base, err);
-    return rc ? rc : load_u32(ld, "rope.dimension_count_swa", ld->ropes[1].n_rot,
-                              &ld->ropes[1].n_rot, err);
+    return rc ? rc
+              : load_u32(ld, "rope.dimension_count_swa", ld->ropes[1].n_rot,
+                         &ld->ropes[1].n_rot, err);
 }
 
 static bool rope_used(const loader *ld, unsigned index)
@@ -320,9 +328,10 @@ static int check_n_rot(const loader *ld, unsigned index, st_err *err)
     for (uint32_t i = 0; i < ld->m->info.n_layers; i++) {
         const layer *l = &ld->m->layers[i];
         if (l->rope == index && (n_rot == 0 || n_rot % 2 || n_rot > l->dim_k))
-            return st_err_set(err, ST_EFORMAT, "key '%s.rope.dimension_count' is %u, expected "
-                              "an even number up to the head's width %u", ld->family->arch,
-                              n_rot, l->dim_k);
+            return st_err_set(err, ST_EFORMAT,
+                              "key '%s.rope.dimension_count' is %u, expected "
+                              "an even number up to the head's width %u",
+                              ld->family->arch, n_rot, l->dim_k);
     }
     return 0;
 }
@@ -378,7 +387,8 @@ void load_window_all(loader *ld)
 }
 
 /* The pattern as a flag a layer; false when the key is absent or a period. */
-static bool pattern_flags(const loader *ld, const unsigned char **ret_flags, uint64_t *ret_n)
+static bool pattern_flags(const loader *ld, const unsigned char **ret_flags,
+                          uint64_t *ret_n)
 {
     char name[KEY_ROOM];
     const gguf_key *key =
@@ -397,14 +407,15 @@ int load_windows(loader *ld, uint32_t period, bool full_first, st_err *err)
     uint64_t n_flags = 0;
     if (pattern_flags(ld, &flags, &n_flags)) {
         if (n_flags != n_layers)
-            return st_err_set(err, ST_EFORMAT, "key '%s.attention.sliding_window_pattern' "
-                              "has %llu flags for %u layers", ld->family->arch,
-                              (unsigned long long)n_flags, n_layers);
+            return st_err_set(err, ST_EFORMAT,
+                              "key '%s.attention.sliding_window_pattern' "
+                              "has %llu flags for %u layers",
+                              ld->family->arch, (unsigned long long)n_flags, n_layers);
     } else {
         int rc = load_u32(ld, "attention.sliding_window_pattern", period, &period, err);
         if (!rc)
-            rc = check_range(ld, "attention.sliding_window_pattern", period, 1, UINT32_MAX,
-                             err);
+            rc = check_range(ld, "attention.sliding_window_pattern", period, 1,
+                             UINT32_MAX, err);
         if (rc)
             return rc;
     }
@@ -427,7 +438,8 @@ static int read_gating(loader *ld, const expert_style *style, mixture *moe, st_e
     if (!rc)
         rc = load_u32(ld, "expert_gating_func", style->gating + 1, &gating, err);
     if (!rc)
-        rc = check_range(ld, "expert_gating_func", gating, 1, MOE_SOFTMAX_CHOSEN + 1, err);
+        rc =
+            check_range(ld, "expert_gating_func", gating, 1, MOE_SOFTMAX_CHOSEN + 1, err);
     if (rc)
         return rc;
     moe->gating = (moe_gating)(gating - 1);
@@ -445,8 +457,10 @@ static int read_expert_counts(loader *ld, mixture *moe, uint32_t *ret_n_ff, st_e
     if (!rc)
         rc = load_u32(ld, "expert_group_count", 1, &groups, err);
     if (!rc && groups > 1)
-        rc = st_err_set(err, ST_EUNSUPPORTED, "key '%s.expert_group_count' is %u; experts in "
-                        "groups are not supported", ld->family->arch, groups);
+        rc = st_err_set(err, ST_EUNSUPPORTED,
+                        "key '%s.expert_group_count' is %u; experts in "
+                        "groups are not supported",
+                        ld->family->arch, groups);
     if (!rc)
         rc = load_u32(ld, "expert_feed_forward_length", 0, &n_ff, err);
     if (!rc)
@@ -459,8 +473,8 @@ static int read_expert_counts(loader *ld, mixture *moe, uint32_t *ret_n_ff, st_e
         rc = load_u32(ld, "expert_shared_feed_forward_length", n_shared * n_ff,
                       &moe->shared.n_ff, err);
     if (!rc)
-        rc = check_range(ld, "expert_shared_feed_forward_length", moe->shared.n_ff, 0, MAX_FFN,
-                         err);
+        rc = check_range(ld, "expert_shared_feed_forward_length", moe->shared.n_ff, 0,
+                         MAX_FFN, err);
     *ret_n_ff = n_ff;
     return rc;
 }
@@ -474,9 +488,8 @@ static int give_experts(layer *l, const mixture *like, uint32_t n_ff, st_err *er
     if (!own || !own->experts)
         return st_err_set(err, ST_ENOMEM, "out of memory for %u experts", like->n_expert);
     for (uint32_t e = 0; e < own->n_expert; e++)
-        own->experts[e] = (ffn){.n_ff = n_ff ? n_ff : l->ffn.n_ff,
-                                .act = own->shared.act,
-                                .gated = true};
+        own->experts[e] = (ffn){
+            .n_ff = n_ff ? n_ff : l->ffn.n_ff, .act = own->shared.act, .gated = true};
     return 0;
 }
 

@@ -136,7 +136,8 @@ static void qkv_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
     }
 }
 
-/* Slots of token i and its ancestors in a tree that are at `lo` or later, oldest first. */
+/* Slots of token i and its ancestors in a tree that are at `lo` or later, oldest first.
+ */
 static uint32_t list_ancestors(const model_span *span, const token_at *at, uint32_t lo,
                                uint32_t *ret_slots)
 {
@@ -219,7 +220,10 @@ static void multiply_qkv(const pass *p, const layer *l, const kact *h)
         {w[1], *h, wk->qkv + layer_q_dim(l), ldy},
         {w[2], *h, wk->qkv + layer_q_dim(l) + layer_k_dim(l), ldy},
     };
-    work_quantise(wk, h, work_quantised(w[0]) ? w[0] : work_quantised(w[1]) ? w[1] : w[2]);
+    work_quantise(wk, h,
+                  work_quantised(w[0])   ? w[0]
+                  : work_quantised(w[1]) ? w[1]
+                                         : w[2]);
     work_products(wk, products, 3);
 }
 

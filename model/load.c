@@ -47,8 +47,8 @@ static int fill_linear(loader *ld, const char *part, uint32_t rows, uint32_t col
                        linear *place, st_err *err)
 {
     char name[NAME_ROOM];
-    int rc = bind_matrix(&ld->binder, name_of(name, "%s.weight", part), rows, cols, &place->w,
-                         err);
+    int rc = bind_matrix(&ld->binder, name_of(name, "%s.weight", part), rows, cols,
+                         &place->w, err);
     if (rc || !bind_has(&ld->binder, name_of(name, "%s.bias", part)))
         return rc;
     return bind_vector(&ld->binder, name, 0, rows, rows, &place->bias, err);
@@ -70,8 +70,9 @@ static int fill_qk_norms(loader *ld, uint32_t il, layer *l, st_err *err)
     l->q_norm_row = row;
     int rc = fill_norm(ld, prefix, names->q_norm, row ? layer_q_dim(l) : l->dim_k,
                        &l->q_norm, err);
-    return rc ? rc : fill_norm(ld, prefix, names->k_norm, row ? layer_k_dim(l) : l->dim_k,
-                               &l->k_norm, err);
+    return rc ? rc
+              : fill_norm(ld, prefix, names->k_norm, row ? layer_k_dim(l) : l->dim_k,
+                          &l->k_norm, err);
 }
 
 static int fill_attention(loader *ld, uint32_t il, layer *l, st_err *err)
@@ -80,7 +81,8 @@ static int fill_attention(loader *ld, uint32_t il, layer *l, st_err *err)
     char name[NAME_ROOM];
     int rc;
     if (bind_has(&ld->binder, name_of(name, "blk.%u.attn_qkv.weight", il))) {
-        rc = fill_block_linear(ld, il, "attn_qkv", layer_qkv_dim(l), n_embd, &l->qkv, err);
+        rc =
+            fill_block_linear(ld, il, "attn_qkv", layer_qkv_dim(l), n_embd, &l->qkv, err);
     } else {
         rc = fill_block_linear(ld, il, "attn_q", layer_q_dim(l), n_embd, &l->q, err);
         if (!rc)
@@ -95,8 +97,8 @@ static int fill_attention(loader *ld, uint32_t il, layer *l, st_err *err)
         rc = fill_qk_norms(ld, il, l, err);
     if (!rc && ld->family->layer.sinks)
         rc = bind_vector(&ld->binder,
-                         name_of(name, "blk.%u.%s.weight", il, ld->family->layer.sinks), 0,
-                         l->n_head, l->n_head, &l->sinks, err);
+                         name_of(name, "blk.%u.%s.weight", il, ld->family->layer.sinks),
+                         0, l->n_head, l->n_head, &l->sinks, err);
     return rc;
 }
 
@@ -108,8 +110,10 @@ static int fill_ffn(loader *ld, uint32_t il, const char *suffix, ffn *f, st_err 
     uint32_t up_rows = f->n_ff;
     int rc = 0;
     if (f->n_ff == 0)
-        return st_err_set(err, ST_EFORMAT, "key '%s.feed_forward_length' is missing or 0 for "
-                          "layer %u", ld->family->arch, il);
+        return st_err_set(err, ST_EFORMAT,
+                          "key '%s.feed_forward_length' is missing or 0 for "
+                          "layer %u",
+                          ld->family->arch, il);
     name_of(name, "blk.%u.ffn_gate%s.weight", il, suffix);
     if (f->gated && bind_has(&ld->binder, name)) {
         name_of(name, "blk.%u.ffn_gate%s", il, suffix);
@@ -118,11 +122,11 @@ static int fill_ffn(loader *ld, uint32_t il, const char *suffix, ffn *f, st_err 
         up_rows = 2 * f->n_ff;
     }
     if (!rc)
-        rc = fill_linear(ld, name_of(name, "blk.%u.ffn_up%s", il, suffix), up_rows, n_embd,
-                         &f->up, err);
+        rc = fill_linear(ld, name_of(name, "blk.%u.ffn_up%s", il, suffix), up_rows,
+                         n_embd, &f->up, err);
     if (!rc)
-        rc = fill_linear(ld, name_of(name, "blk.%u.ffn_down%s", il, suffix), n_embd, f->n_ff,
-                         &f->down, err);
+        rc = fill_linear(ld, name_of(name, "blk.%u.ffn_down%s", il, suffix), n_embd,
+                         f->n_ff, &f->down, err);
     return rc;
 }
 
@@ -152,8 +156,10 @@ static int fill_moe(loader *ld, uint32_t il, mixture *moe, st_err *err)
     for (uint32_t e = 0; e < n && !rc; e++) {
         ffn *f = &moe->experts[e];
         if (f->n_ff == 0)
-            return st_err_set(err, ST_EFORMAT, "key '%s.expert_feed_forward_length' is "
-                              "missing or 0", ld->family->arch);
+            return st_err_set(err, ST_EFORMAT,
+                              "key '%s.expert_feed_forward_length' is "
+                              "missing or 0",
+                              ld->family->arch);
         rc = fill_expert(ld, il, "ffn_gate", e, n, f->n_ff, n_embd, &f->gate, err);
         if (!rc)
             rc = fill_expert(ld, il, "ffn_up", e, n, f->n_ff, n_embd, &f->up, err);
@@ -162,7 +168,8 @@ static int fill_moe(loader *ld, uint32_t il, mixture *moe, st_err *err)
     }
     if (!rc && moe->shared.n_ff)
         rc = fill_ffn(ld, il, "_shexp", &moe->shared, err);
-    if (!rc && bind_has(&ld->binder, name_of(name, "blk.%u.ffn_gate_inp_shexp.weight", il)))
+    if (!rc &&
+        bind_has(&ld->binder, name_of(name, "blk.%u.ffn_gate_inp_shexp.weight", il)))
         rc = bind_slice(&ld->binder, name, 0, 1, 1, n_embd, &moe->shared_gate.w, err);
     return rc;
 }
@@ -215,8 +222,10 @@ static int fill_ends(loader *ld, st_err *err)
     if (!t)
         return st_err_set(err, ST_EFORMAT, "tensor 'token_embd.weight' is missing");
     if (t->dims[1] == 0 || t->dims[1] > MAX_VOCAB)
-        return st_err_set(err, ST_EFORMAT, "tensor 'token_embd.weight': a vocabulary of %llu "
-                          "is out of range", (unsigned long long)t->dims[1]);
+        return st_err_set(err, ST_EFORMAT,
+                          "tensor 'token_embd.weight': a vocabulary of %llu "
+                          "is out of range",
+                          (unsigned long long)t->dims[1]);
     m->info.n_vocab = (uint32_t)t->dims[1];
     int rc = bind_matrix(&ld->binder, t->name, m->info.n_vocab, n_embd, &m->embd, err);
     if (!rc && f->positions)
@@ -319,8 +328,8 @@ static int load_into(loader *ld, const model_opts *opts, st_err *err)
     return rc ? rc : fill_all(ld, opts ? opts->workers : NULL, err);
 }
 
-int load_model(const gguf *g, const family *f, const model_opts *opts, const kern *kernels,
-               model **ret_model, st_err *err)
+int load_model(const gguf *g, const family *f, const model_opts *opts,
+               const kern *kernels, model **ret_model, st_err *err)
 {
     loader ld = {.g = g, .family = f};
     ld.m = st_zalloc_n(1, sizeof *ld.m);

@@ -30,10 +30,10 @@ typedef struct family {
     norm_kind norm;
     rope_pairs rope;
     act_kind act;
-    bool gated;           /* feed-forward has a gate */
-    bool parallel;        /* attention and feed-forward read the same input */
-    bool encoder;         /* every token sees the whole text */
-    bool q_norm_row;      /* q and k norms over all heads at once */
+    bool gated;      /* feed-forward has a gate */
+    bool parallel;   /* attention and feed-forward read the same input */
+    bool encoder;    /* every token sees the whole text */
+    bool q_norm_row; /* q and k norms over all heads at once */
     bool norm_after_rope;
     const char *embd_norm, *out_norm; /* tensor names, as in layer_names */
     const char *positions, *types;    /* learned positions, token types */
@@ -44,7 +44,7 @@ typedef struct family {
 struct loader {
     const gguf *g;
     const family *family;
-    model *m;           /* layers are there and hold what the common keys say */
+    model *m; /* layers are there and hold what the common keys say */
     binder binder;
     rope_spec ropes[2]; /* [0] from rope.*; [1] starts as a copy without scaling */
     float *divisors;    /* behind ropes[].divisors */
@@ -59,7 +59,8 @@ ST_NODISCARD int load_model(const gguf *g, const family *f, const model_opts *op
 /* For `adjust`: keys without "ARCH."; the default stands for a missing key. */
 ST_NODISCARD int load_u32(loader *ld, const char *key, uint32_t def, uint32_t *ret,
                           st_err *err);
-ST_NODISCARD int load_f32(loader *ld, const char *key, float def, float *ret, st_err *err);
+ST_NODISCARD int load_f32(loader *ld, const char *key, float def, float *ret,
+                          st_err *err);
 ST_NODISCARD int load_bool(loader *ld, const char *key, bool def, bool *ret, st_err *err);
 
 /* All layers slide over `ld->window` positions, when that is not 0. */
@@ -70,8 +71,9 @@ ST_NODISCARD int load_windows(loader *ld, uint32_t period, bool full_first, st_e
 /* Sliding layers rotate by ropes[1], whose base is rope.freq_base_swa or `base`. */
 ST_NODISCARD int load_rope_sliding(loader *ld, float base, st_err *err);
 
-/* Experts for every layer that has a router tensor, when expert_count is over 0.  The keys
- * expert_gating_func, expert_weights_norm and expert_weights_scale override the style. */
+/* Experts for every layer that has a router tensor, when expert_count is over 0.  The
+ * keys expert_gating_func, expert_weights_norm and expert_weights_scale override the
+ * style. */
 typedef struct expert_style {
     act_kind act;
     moe_gating gating;

@@ -55,8 +55,10 @@ static int check_parents(const model_span *span, uint32_t s, st_err *err)
 {
     for (uint32_t i = 0; i < span->n; i++)
         if (span->parents[i] < -1 || span->parents[i] >= (int32_t)i)
-            return st_err_set(err, ST_EINVAL, "span %u: parent %d of token %u is not an "
-                              "earlier token", s, span->parents[i], i);
+            return st_err_set(err, ST_EINVAL,
+                              "span %u: parent %d of token %u is not an "
+                              "earlier token",
+                              s, span->parents[i], i);
     return 0;
 }
 
@@ -67,14 +69,18 @@ static int check_span(const model *m, const model_span *span, uint32_t s, st_err
         return st_err_set(err, ST_EINVAL, "span %u: %u tokens after %u", s, span->n,
                           span->start);
     if (m->positions.data && end > m->positions.rows)
-        return st_err_set(err, ST_ELIMIT, "span %u: %llu tokens, but the model has %u "
-                          "positions", s, (unsigned long long)end, m->positions.rows);
+        return st_err_set(err, ST_ELIMIT,
+                          "span %u: %llu tokens, but the model has %u "
+                          "positions",
+                          s, (unsigned long long)end, m->positions.rows);
     if (span->parents && !m->info.causal)
         return st_err_set(err, ST_EINVAL, "span %u: an encoder reads no token tree", s);
     for (uint32_t i = 0; i < span->n; i++)
         if (span->tokens[i] < 0 || (uint32_t)span->tokens[i] >= m->info.n_vocab)
-            return st_err_set(err, ST_EINVAL, "span %u: token %u is %d, the vocabulary has "
-                              "%u", s, i, span->tokens[i], m->info.n_vocab);
+            return st_err_set(err, ST_EINVAL,
+                              "span %u: token %u is %d, the vocabulary has "
+                              "%u",
+                              s, i, span->tokens[i], m->info.n_vocab);
     return span->parents ? check_parents(span, s, err) : 0;
 }
 
@@ -85,8 +91,8 @@ static int check_batch(const model *m, const model_work *wk, const model_kv *kv,
     if (kv->type != ST_F32 && kv->type != ST_F16)
         return st_err_set(err, ST_EINVAL, "keys and values are kept as F32 or F16");
     if (b->n_layers > m->info.n_layers)
-        return st_err_set(err, ST_EINVAL, "%u layers asked, the model has %u", b->n_layers,
-                          m->info.n_layers);
+        return st_err_set(err, ST_EINVAL, "%u layers asked, the model has %u",
+                          b->n_layers, m->info.n_layers);
     if (b->n_out && b->n_layers && b->n_layers < m->info.n_layers)
         return st_err_set(err, ST_EINVAL, "final states need all %u layers",
                           m->info.n_layers);
@@ -140,7 +146,8 @@ static void embed_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
     (void)worker;
     for (uint32_t t = row0; t < row1; t++) {
         const token_at *at = &p->wk->at[t];
-        float *x = p->wk->x + (size_t)t * n_embd, *spare = p->wk->out + (size_t)t * n_embd;
+        float *x = p->wk->x + (size_t)t * n_embd,
+              *spare = p->wk->out + (size_t)t * n_embd;
         m->kern->row(&m->embd, (uint32_t)p->batch->spans[at->span].tokens[at->i], x);
         if (m->embd_scale != 1.0f)
             for (uint32_t i = 0; i < n_embd; i++)

@@ -22,10 +22,10 @@
 typedef struct model model;
 
 typedef enum model_pooling { /* how an encoder's token vectors become one */
-    MODEL_POOL_NONE, /* a decoder */
-    MODEL_POOL_MEAN,
-    MODEL_POOL_CLS,
-    MODEL_POOL_LAST,
+                             MODEL_POOL_NONE, /* a decoder */
+                             MODEL_POOL_MEAN,
+                             MODEL_POOL_CLS,
+                             MODEL_POOL_LAST,
 } model_pooling;
 
 typedef struct model_info {
@@ -35,17 +35,18 @@ typedef struct model_info {
     uint32_t n_embd;
     uint32_t n_vocab;
     uint32_t n_ctx_train;
-    bool causal;           /* false: encoder, a whole text is one span */
-    bool has_head;         /* can give logits */
+    bool causal;   /* false: encoder, a whole text is one span */
+    bool has_head; /* can give logits */
     model_pooling pooling;
     uint64_t n_params;
-    size_t weight_bytes;   /* resident bytes of weights */
-    uint64_t macs_per_token; /* matrix products of one token through all layers, no head */
+    size_t weight_bytes; /* resident bytes of weights */
+    uint64_t
+        macs_per_token; /* matrix products of one token through all layers, no head */
     uint64_t head_macs;
 } model_info;
 
 typedef struct model_opts {
-    uint32_t n_ctx;  /* context that will be used (picks long rope factors); 0: trained */
+    uint32_t n_ctx; /* context that will be used (picks long rope factors); 0: trained */
     const kern *kernels; /* NULL: kern_best() */
     workers *workers;    /* used while packing; NULL: the calling thread only */
 } model_opts;
@@ -68,11 +69,11 @@ size_t model_kv_page_bytes(const model *m, st_dtype kv_type);
 typedef struct model_span {
     const int32_t *tokens; /* ids, 0 <= id < n_vocab, checked */
     uint32_t n;
-    uint32_t start;        /* positions of the sequence that are already in its pages */
+    uint32_t start;         /* positions of the sequence that are already in its pages */
     const int32_t *parents; /* NULL: a chain.  Else parents[i] in [-1, i): -1 hangs on the
                              * sequence; position = start + depth.  Slots start .. start+n
                              * of the pages are overwritten either way. */
-    const uint32_t *pages; /* page table, covers start + n slots */
+    const uint32_t *pages;  /* page table, covers start + n slots */
 } model_span;
 
 /* Called after the embedding (layer 0) and after each layer l = 1..n with the residual
@@ -83,12 +84,13 @@ typedef void model_tap(void *arg, uint32_t layer, const float *x, uint32_t n_tok
 typedef struct model_batch {
     const model_span *spans;
     uint32_t n_spans;
-    uint32_t n_layers;        /* layers to run: 0 means all */
-    model_tap *tap;           /* may be NULL */
+    uint32_t n_layers; /* layers to run: 0 means all */
+    model_tap *tap;    /* may be NULL */
     void *tap_arg;
-    const uint32_t *out_rows; /* tokens (index in the batch) whose final state is wanted */
-    uint32_t n_out;           /* must be 0 when n_layers stops early */
-    float *ret_hidden;        /* [n_out, n_embd], final norm applied */
+    const uint32_t
+        *out_rows;     /* tokens (index in the batch) whose final state is wanted */
+    uint32_t n_out;    /* must be 0 when n_layers stops early */
+    float *ret_hidden; /* [n_out, n_embd], final norm applied */
 } model_batch;
 
 typedef struct model_work model_work; /* activations of up to max_tokens tokens */

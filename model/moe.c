@@ -38,7 +38,8 @@ static bool chosen(const uint32_t *experts, uint32_t n, uint32_t e)
 
 /* The best expert that is not chosen yet; the lowest number among equals.  Scores that
  * are not numbers come last. */
-static uint32_t best(const mixture *moe, const float *scores, const uint32_t *experts, uint32_t n)
+static uint32_t best(const mixture *moe, const float *scores, const uint32_t *experts,
+                     uint32_t n)
 {
     uint32_t found = UINT32_MAX;
     float top = -INFINITY;
@@ -106,17 +107,16 @@ static void group(const moe_step *s)
 }
 
 /* Each expert's rows as activations of their own: floats at x, 8-bit form in q. */
-static void part_rows(const moe_step *s, const float *x, void *q, uint32_t cols, kact *parts)
+static void part_rows(const moe_step *s, const float *x, void *q, uint32_t cols,
+                      kact *parts)
 {
     const uint32_t *first = s->p->wk->first;
     unsigned char *at = q;
     for (uint32_t e = 0; e < s->moe->n_expert; e++) {
         size_t bytes = 0;
         uint32_t n = first[e + 1] - first[e];
-        parts[e] = (kact){.n = n,
-                          .cols = cols,
-                          .x = x + (size_t)first[e] * cols,
-                          .q = (void *)at};
+        parts[e] = (kact){
+            .n = n, .cols = cols, .x = x + (size_t)first[e] * cols, .q = (void *)at};
         kact_bytes(n, cols, &bytes); /* no overflow: work.c counted the whole */
         at += (bytes + WORK_ALIGN - 1) / WORK_ALIGN * WORK_ALIGN;
     }

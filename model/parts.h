@@ -72,20 +72,21 @@ enum { ROPE_OFF = 255 };
 
 typedef struct layer {
     uint32_t n_head;
-    uint32_t n_kv;    /* divides n_head */
-    uint32_t dim_k;   /* of one head */
+    uint32_t n_kv;  /* divides n_head */
+    uint32_t dim_k; /* of one head */
     uint32_t dim_v;
-    uint32_t window;  /* positions seen, itself included; 0: all.  Encoders: half each way */
-    uint8_t rope;     /* index in model.ropes, or ROPE_OFF */
-    float scale;      /* of q.k */
-    size_t kv_first;  /* elements of a page before this layer's keys */
+    uint32_t
+        window;   /* positions seen, itself included; 0: all.  Encoders: half each way */
+    uint8_t rope; /* index in model.ropes, or ROPE_OFF */
+    float scale;  /* of q.k */
+    size_t kv_first; /* elements of a page before this layer's keys */
     norm attn_pre, attn_post, attn_out;
-    linear qkv;       /* rows q, k, v; or */
+    linear qkv; /* rows q, k, v; or */
     linear q, k, v;
     linear o;
     norm q_norm, k_norm; /* of each head, or of the whole row when q_norm_row */
     bool q_norm_row;
-    const float *sinks;  /* [n_head] or NULL */
+    const float *sinks; /* [n_head] or NULL */
     norm ffn_pre, ffn_post, ffn_out;
     ffn ffn;
     mixture *moe; /* instead of ffn; owned */
@@ -102,18 +103,18 @@ struct model {
     float embd_scale;
     float residual_scale;
     float logit_scale;
-    float attn_softcap;   /* 0: none */
-    float logit_softcap;  /* 0: none */
-    kmat embd;            /* [n_vocab, n_embd] */
-    kmat positions;       /* learned; data NULL: none */
-    kmat types;           /* token types, row 0 is added; data NULL: none */
+    float attn_softcap;  /* 0: none */
+    float logit_softcap; /* 0: none */
+    kmat embd;           /* [n_vocab, n_embd] */
+    kmat positions;      /* learned; data NULL: none */
+    kmat types;          /* token types, row 0 is added; data NULL: none */
     norm embd_norm;
     norm out_norm;
     linear head;
-    rope ropes[2];        /* [1]: sliding layers of families that have two */
-    layer *layers;        /* [info.n_layers] */
-    size_t kv_elements;   /* of one page */
-    void *block;          /* all packed weights */
+    rope ropes[2];      /* [1]: sliding layers of families that have two */
+    layer *layers;      /* [info.n_layers] */
+    size_t kv_elements; /* of one page */
+    void *block;        /* all packed weights */
 };
 
 static inline uint32_t layer_q_dim(const layer *l)

@@ -34,18 +34,20 @@ static bool positive(float v)
 static int check(const rope_spec *spec, st_err *err)
 {
     if (!positive(spec->base) || !positive(spec->factor) || !positive(spec->attn_factor))
-        return st_err_set(err, ST_EFORMAT,
-                          "rope base %g, factor %g and attention factor %g must be positive",
-                          (double)spec->base, (double)spec->factor,
-                          (double)spec->attn_factor);
+        return st_err_set(
+            err, ST_EFORMAT,
+            "rope base %g, factor %g and attention factor %g must be positive",
+            (double)spec->base, (double)spec->factor, (double)spec->attn_factor);
     if (spec->scaling == ROPE_YARN &&
         (!positive(spec->beta_fast) || !positive(spec->beta_slow) ||
          spec->n_ctx_orig == 0 || spec->base <= 1.0f))
-        return st_err_set(err, ST_EFORMAT, "rope scaling 'yarn' needs positive betas, an "
+        return st_err_set(err, ST_EFORMAT,
+                          "rope scaling 'yarn' needs positive betas, an "
                           "original context length and a base over 1");
     for (uint32_t i = 0; spec->divisors && i < spec->n_rot / 2; i++)
         if (!positive(spec->divisors[i]))
-            return st_err_set(err, ST_EFORMAT, "rope factor %u is not a positive number", i);
+            return st_err_set(err, ST_EFORMAT, "rope factor %u is not a positive number",
+                              i);
     return 0;
 }
 

@@ -17,22 +17,22 @@ typedef enum rope_scaling {
 } rope_scaling;
 
 typedef struct rope_spec {
-    uint32_t n_rot;       /* even, > 0 */
+    uint32_t n_rot; /* even, > 0 */
     float base;
     rope_scaling scaling;
-    float factor;         /* of linear and YaRN; 1: none */
-    float attn_factor;    /* multiplies sines and cosines */
-    float beta_fast;      /* YaRN */
+    float factor;      /* of linear and YaRN; 1: none */
+    float attn_factor; /* multiplies sines and cosines */
+    float beta_fast;   /* YaRN */
     float beta_slow;
-    uint32_t n_ctx_orig;  /* YaRN: context before scaling */
+    uint32_t n_ctx_orig;   /* YaRN: context before scaling */
     const float *divisors; /* [n_rot / 2] of the frequencies, or NULL */
 } rope_spec;
 
 typedef struct rope {
-    uint32_t half;  /* pairs rotated; 0: not in use */
-    bool halves;    /* pairs (i, i + half), else (2i, 2i + 1) */
+    uint32_t half; /* pairs rotated; 0: not in use */
+    bool halves;   /* pairs (i, i + half), else (2i, 2i + 1) */
     float mscale;
-    float *freq;    /* [half], owned */
+    float *freq; /* [half], owned */
 } rope;
 
 /* 0, ST_ENOMEM, or ST_EFORMAT for a base, factor or divisor that is not a positive

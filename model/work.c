@@ -4,7 +4,9 @@
 #include "base/mem.h"
 #include <string.h>
 
-enum { CHUNKS_A_THREAD = 4 }; /* so that a descheduled thread delays a quarter of its share */
+enum {
+    CHUNKS_A_THREAD = 4
+}; /* so that a descheduled thread delays a quarter of its share */
 
 /* ---- the block ---- */
 
@@ -38,7 +40,8 @@ static void *take_q(room *r, size_t rows, uint32_t cols, size_t n_parts)
     return take(r, bytes, 1, 1);
 }
 
-static kact take_act(room *r, size_t rows, uint32_t cols, size_t n_parts, float **ret_rows)
+static kact take_act(room *r, size_t rows, uint32_t cols, size_t n_parts,
+                     float **ret_rows)
 {
     kact a = {.cols = cols};
     a.x = *ret_rows = take(r, rows, cols, sizeof(float));
@@ -139,8 +142,8 @@ int model_work_new(const model *m, uint32_t max_tokens, workers *w, model_work *
     wk->block = r.overflow ? NULL : st_aligned_n(r.used, 1);
     if (!wk->block) {
         model_work_free(wk);
-        return st_err_set(err, ST_ENOMEM, "out of memory for the activations of %u tokens",
-                          max_tokens);
+        return st_err_set(err, ST_ENOMEM,
+                          "out of memory for the activations of %u tokens", max_tokens);
     }
     r = (room){.base = wk->block};
     lay_out(wk, &r);

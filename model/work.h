@@ -20,23 +20,23 @@ typedef struct product {
 /* Where a token of the batch stands. */
 typedef struct token_at {
     uint32_t span;
-    uint32_t i;        /* in the span */
+    uint32_t i; /* in the span */
     uint32_t position;
 } token_at;
 
 struct model_work {
     const model *m;
-    workers *w;          /* NULL: the calling thread only */
+    workers *w; /* NULL: the calling thread only */
     unsigned n_threads;
     uint32_t max_tokens;
-    uint32_t max_pairs;  /* tokens times experts of a token; 0: no experts */
+    uint32_t max_pairs; /* tokens times experts of a token; 0: no experts */
     void *block;
-    token_at *at;        /* [max_tokens] */
-    float *x;            /* [max_tokens, n_embd] */
-    kact h;              /* of n_embd columns; q is filled when weights need it */
-    kact att;            /* of the widest n_head * dim_v */
-    kact act;            /* of the widest feed-forward */
-    float *h_rows;       /* behind h.x, att.x, act.x */
+    token_at *at;  /* [max_tokens] */
+    float *x;      /* [max_tokens, n_embd] */
+    kact h;        /* of n_embd columns; q is filled when weights need it */
+    kact att;      /* of the widest n_head * dim_v */
+    kact act;      /* of the widest feed-forward */
+    float *h_rows; /* behind h.x, att.x, act.x */
     float *att_rows;
     float *act_rows;
     float *qkv;          /* [max_tokens, widest q + k + v] */

@@ -70,7 +70,8 @@ static int runner_open(const char *path, uint32_t n_ctx, st_dtype kv_type,
 static uint32_t runner_width(const runner *r)
 {
     const model_info *info = model_about(r->m);
-    return info->has_head && info->pooling == MODEL_POOL_NONE ? info->n_vocab : info->n_embd;
+    return info->has_head && info->pooling == MODEL_POOL_NONE ? info->n_vocab
+                                                              : info->n_embd;
 }
 
 /* Final states, or logits, of a span whose outputs are all rows. */
@@ -79,7 +80,10 @@ static int runner_span(runner *r, const model_span *span, float *ret, st_err *er
     const model_info *info = model_about(r->m);
     uint32_t *rows = st_alloc_n(span->n, sizeof *rows);
     float *hidden = st_alloc_n((size_t)span->n * info->n_embd, sizeof *hidden);
-    model_batch batch = {.spans = span, .n_spans = 1, .out_rows = rows, .n_out = span->n,
+    model_batch batch = {.spans = span,
+                         .n_spans = 1,
+                         .out_rows = rows,
+                         .n_out = span->n,
                          .ret_hidden = hidden};
     int rc = rows && hidden ? 0 : st_err_set(err, ST_ENOMEM, "out of memory");
     for (uint32_t i = 0; i < span->n && !rc; i++)

@@ -31,7 +31,8 @@ typedef struct golden {
 
 /* Architectures that are not built: recurrent layers, latent attention, and so on. */
 static const char *const not_built[] = {
-    "apertus", "deepseek2", "deepseek3", "gemma4", "lfm2", "mamba2", "qwen35", "qwen3next",
+    "apertus", "deepseek2", "deepseek3", "gemma4",
+    "lfm2",    "mamba2",    "qwen35",    "qwen3next",
 };
 
 static bool goldens_are_here(void)
@@ -100,20 +101,23 @@ static bool is_built(const char *name)
 
 typedef void golden_fn(golden *g);
 
-static unsigned each_type(const char *root, const char *name, bool only_f32, golden_fn *fn)
+static unsigned each_type(const char *root, const char *name, bool only_f32,
+                          golden_fn *fn)
 {
     static const char *const types[] = {"f32", "f16", "bf16"};
     unsigned n = 0;
     for (size_t i = 0; i < (only_f32 ? 1 : ST_COUNT(types)); i++) {
         golden g = {0};
         snprintf(g.folder, sizeof g.folder, "%s/%s", root, name);
-        snprintf(g.weights, sizeof g.weights, "%s/%s/model-%s.gguf", root, name, types[i]);
-        snprintf(g.expected, sizeof g.expected, "%s/%s/logits-%s.bin", root, name, types[i]);
+        snprintf(g.weights, sizeof g.weights, "%s/%s/model-%s.gguf", root, name,
+                 types[i]);
+        snprintf(g.expected, sizeof g.expected, "%s/%s/logits-%s.bin", root, name,
+                 types[i]);
         if (!exists(g.weights))
             continue;
         if (!exists(g.expected))
-            snprintf(g.expected, sizeof g.expected, "%s/%s/embd-tokens-%s.bin", root, name,
-                     types[i]);
+            snprintf(g.expected, sizeof g.expected, "%s/%s/embd-tokens-%s.bin", root,
+                     name, types[i]);
         golden_read(&g);
         fn(&g);
         golden_done(&g);
@@ -230,14 +234,20 @@ static void check_two_texts(golden *g)
     }
     model_span spans[] = {{.tokens = g->tokens, .n = 12, .pages = page_a},
                           {.tokens = g->tokens + 5, .n = 8, .pages = page_b}};
-    model_batch both = {.spans = spans, .n_spans = 2, .out_rows = rows, .n_out = 20,
+    model_batch both = {.spans = spans,
+                        .n_spans = 2,
+                        .out_rows = rows,
+                        .n_out = 20,
                         .ret_hidden = hidden[0]};
     for (uint32_t i = 0; i < 20; i++)
         rows[i] = i;
     assert_int_equal(model_forward(r.m, r.work, &r.kv, &both, &err), 0);
     for (uint32_t s = 0; s < 2; s++) {
-        model_batch one = {.spans = &spans[s], .n_spans = 1, .out_rows = rows,
-                           .n_out = spans[s].n, .ret_hidden = alone};
+        model_batch one = {.spans = &spans[s],
+                           .n_spans = 1,
+                           .out_rows = rows,
+                           .n_out = spans[s].n,
+                           .ret_hidden = alone};
         assert_int_equal(model_forward(r.m, r.work, &r.kv, &one, &err), 0);
         assert_memory_equal(alone, hidden[0] + (s ? 12 * n_embd : 0),
                             spans[s].n * n_embd * sizeof(float));
@@ -272,19 +282,21 @@ static void check_tree(golden *g)
     float *tree = st_alloc_n(12 * width, sizeof *tree);
     int32_t tokens[12];
     uint32_t depth[2] = {0};
-    for (uint32_t i = 0; i < 12; i++) { /* 0 1 3 5 7 9 11 are one path; 2 4 6 .. another */
+    for (uint32_t i = 0; i < 12;
+         i++) { /* 0 1 3 5 7 9 11 are one path; 2 4 6 .. another */
         bool main_path = i == 0 || i % 2 == 1;
         uint32_t d = depth[main_path]++;
         tokens[i] = main_path && d < 6 ? g->tokens[start + d] : (int32_t)(i + 1);
     }
-    model_span span = {.tokens = tokens, .n = 12, .start = start, .parents = parents,
-                       .pages = r.pages};
+    model_span span = {
+        .tokens = tokens, .n = 12, .start = start, .parents = parents, .pages = r.pages};
     if (runner_span(&r, &span, tree, &err))
         fail_msg("%s: %s", g->weights, err.message);
     static const uint32_t path[] = {0, 1, 3, 5, 7, 9};
     for (uint32_t d = 0; d < 6; d++)
         for (size_t j = 0; j < width; j++)
-            if (!(fabsf(tree[path[d] * width + j] - whole[(start + d) * width + j]) < 1e-4f))
+            if (!(fabsf(tree[path[d] * width + j] - whole[(start + d) * width + j]) <
+                  1e-4f))
                 fail_msg("%s: depth %u of a tree differs", g->weights, d);
     st_free(tree);
     st_free(whole);
@@ -327,14 +339,22 @@ static void check_taps(golden *g)
     uint32_t last = g->n - 1;
     float *hidden = st_alloc_n(info->n_embd, 4);
     model_span span = {.tokens = g->tokens, .n = g->n, .pages = r.pages};
-    model_batch batch = {.spans = &span, .n_spans = 1, .tap = keep_tap, .tap_arg = &all,
-                         .out_rows = &last, .n_out = 1, .ret_hidden = hidden};
+    model_batch batch = {.spans = &span,
+                         .n_spans = 1,
+                         .tap = keep_tap,
+                         .tap_arg = &all,
+                         .out_rows = &last,
+                         .n_out = 1,
+                         .ret_hidden = hidden};
     assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
     assert_int_equal(all.calls, info->n_layers + 1);
     if (!info->causal) /* an encoder's last tap is its output */
         assert_memory_equal(hidden, all.x + size * info->n_layers + last * info->n_embd,
                             info->n_embd * 4);
-    batch = (model_batch){.spans = &span, .n_spans = 1, .tap = keep_tap, .tap_arg = &some,
+    batch = (model_batch){.spans = &span,
+                          .n_spans = 1,
+                          .tap = keep_tap,
+                          .tap_arg = &some,
                           .n_layers = info->n_layers - 1};
     if (info->n_layers > 1) {
         assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
@@ -370,10 +390,12 @@ static void check_some_ids(golden *g)
         assert_int_equal(model_head(r.m, r.work, hidden, 2, NULL, 0, all, &err), 0);
         assert_int_equal(model_head(r.m, r.work, hidden, 2, ids, 5, some, &err), 0);
         for (uint32_t i = 0; i < 2 * 5; i++)
-            assert_memory_equal(&some[i], &all[i / 5 * info->n_vocab + (uint32_t)ids[i % 5]],
+            assert_memory_equal(&some[i],
+                                &all[i / 5 * info->n_vocab + (uint32_t)ids[i % 5]],
                                 sizeof *some);
     } else {
-        assert_int_equal(model_head(r.m, r.work, hidden, 2, ids, 5, some, &err), ST_EINVAL);
+        assert_int_equal(model_head(r.m, r.work, hidden, 2, ids, 5, some, &err),
+                         ST_EINVAL);
     }
     st_free(all);
     runner_close(&r);
@@ -427,8 +449,8 @@ static void check_quantised(golden *g)
     }
     off /= g->n;
     if (!(kl <= 0.01 && off <= 0.1 && same >= 0.88 * g->n))
-        fail_msg("%s: KL %g, mean difference %g, %u of %u agree", g->weights, kl, off, same,
-                 g->n);
+        fail_msg("%s: KL %g, mean difference %g, %u of %u agree", g->weights, kl, off,
+                 same, g->n);
     st_free(got);
     st_free(cut);
     runner_close(&r);
@@ -468,7 +490,8 @@ typedef struct bytes {
     size_t len;
 } bytes;
 
-/* Load; when that works, run a few tokens: neither may do harm.  Returns the load's code. */
+/* Load; when that works, run a few tokens: neither may do harm.  Returns the load's code.
+ */
 static int load_bytes(const bytes *file, st_err *err)
 {
     static const int32_t tokens[] = {1, 2, 3, 4, 5};
@@ -491,15 +514,16 @@ static int load_bytes(const bytes *file, st_err *err)
 /* Every number of the architecture's keys, set to every absurd value. */
 static void check_absurd_keys(golden *g)
 {
-    static const uint32_t absurd[] = {0, 1, 3, 65, 0x7fffffff, 0x80000000, 0xffffffff,
-                                      0x7fc00000, 0xbf800000};
+    static const uint32_t absurd[] = {
+        0, 1, 3, 65, 0x7fffffff, 0x80000000, 0xffffffff, 0x7fc00000, 0xbf800000};
     bytes file = {0};
     file.data = read_whole(g->weights, &file.len);
     gguf *keys;
     assert_int_equal(gguf_open_bytes(file.data, file.len, &keys, NULL), 0);
     for (size_t i = 0; i < gguf_n_keys(keys); i++) {
         const gguf_key *key = gguf_key_at(keys, i);
-        if (!strncmp(key->name, "tokenizer.", 10) || key->type == GGUF_STRING || key->n == 0)
+        if (!strncmp(key->name, "tokenizer.", 10) || key->type == GGUF_STRING ||
+            key->n == 0)
             continue;
         unsigned char *at = file.data + ((const unsigned char *)key->data - file.data);
         unsigned char old[4];
@@ -532,7 +556,8 @@ static void check_random_bytes(golden *g)
     file.data = read_whole(g->weights, &file.len);
     gguf *parsed;
     assert_int_equal(gguf_open_bytes(file.data, file.len, &parsed, NULL), 0);
-    size_t end = (size_t)((const unsigned char *)gguf_tensor_at(parsed, 0)->data - file.data);
+    size_t end =
+        (size_t)((const unsigned char *)gguf_tensor_at(parsed, 0)->data - file.data);
     gguf_close(parsed);
     for (unsigned round = 0; round < 40; round++) {
         st_err err = {0};
@@ -634,8 +659,9 @@ static void bad_batches_are_refused(void **state)
     (void)state;
     if (!goldens_are_here())
         skip();
-    assert_int_equal(runner_open(GOLDENS "logits/llama-gqa/model-f32.gguf", 64, ST_F32, 1, &r,
-                                 &err), 0);
+    assert_int_equal(
+        runner_open(GOLDENS "logits/llama-gqa/model-f32.gguf", 64, ST_F32, 1, &r, &err),
+        0);
     const int32_t good[65] = {1}, high[] = {1, 384}, low[] = {-1};
     const int32_t cycle[] = {0, 0}, far[] = {-2, 0};
     const uint32_t row[] = {2};
@@ -660,12 +686,18 @@ static void bad_batches_are_refused(void **state)
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         model_span span = cases[i].span;
         span.pages = r.pages;
-        model_batch b = {.spans = &span, .n_spans = 1, .n_layers = cases[i].n_layers,
-                         .out_rows = row, .n_out = cases[i].n_out, .ret_hidden = hidden};
+        model_batch b = {.spans = &span,
+                         .n_spans = 1,
+                         .n_layers = cases[i].n_layers,
+                         .out_rows = row,
+                         .n_out = cases[i].n_out,
+                         .ret_hidden = hidden};
         assert_int_equal(model_forward(r.m, r.work, &r.kv, &b, NULL), cases[i].code);
     }
-    assert_int_equal(model_head(r.m, r.work, hidden, 1, high, 2, hidden, NULL), ST_EINVAL);
-    assert_int_equal(model_head(r.m, r.work, hidden, 65, good, 1, hidden, NULL), ST_ELIMIT);
+    assert_int_equal(model_head(r.m, r.work, hidden, 1, high, 2, hidden, NULL),
+                     ST_EINVAL);
+    assert_int_equal(model_head(r.m, r.work, hidden, 65, good, 1, hidden, NULL),
+                     ST_ELIMIT);
     runner_close(&r);
 }
 
@@ -701,12 +733,13 @@ static void running_allocates_nothing(void **state)
     (void)state;
     if (!goldens_are_here())
         skip();
-    assert_int_equal(runner_open(GOLDENS "logits/qwen2moe/model-f32.gguf", 64, ST_F16, 2, &r,
-                                 &err), 0);
+    assert_int_equal(
+        runner_open(GOLDENS "logits/qwen2moe/model-f32.gguf", 64, ST_F16, 2, &r, &err),
+        0);
     float hidden[2 * 64], logits[2 * 384];
     model_span span = {.tokens = tokens, .n = 40, .pages = r.pages};
-    model_batch b = {.spans = &span, .n_spans = 1, .out_rows = rows, .n_out = 2,
-                     .ret_hidden = hidden};
+    model_batch b = {
+        .spans = &span, .n_spans = 1, .out_rows = rows, .n_out = 2, .ret_hidden = hidden};
     fault_arm(0);
     int rc = model_forward(r.m, r.work, &r.kv, &b, &err);
     int head = model_head(r.m, r.work, hidden, 2, NULL, 0, logits, &err);
