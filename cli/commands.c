@@ -13,6 +13,8 @@
     X("Look at models", logits)                                                          \
     X("Look at models", convert)                                                         \
     X("Look at models", dequant)                                                         \
+    X("About this program", completion)                                                  \
+    X("About this program", man)                                                         \
     X("About this program", version)
 
 #define COMMAND_EXTERN(group, name) extern const cli_command cli_##name;

@@ -1,0 +1,219 @@
+/* tests/test_program.c - the program as a user runs it: output, exit status, messages. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/compiler.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/frame.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SEEDS "tests/fuzz/corpus/"
+
+static char output[1 << 20];
+
+/* Run `stint WORDS`, a shell command line; output and errors go to `output`. */
+static int stint(const char *words)
+{
+    char line[4096];
+    const char *exe = getenv("STINT_EXE");
+    assert_non_null(exe);
+    snprintf(line, sizeof line, "'%s' %s 2>&1", exe, words);
+    FILE *pipe = popen(line, "r");
+    assert_non_null(pipe);
+    size_t len = fread(output, 1, sizeof output - 1, pipe);
+    output[len] = '\0';
+    int status = pclose(pipe);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void says(const char *part)
+{
+    if (!strstr(output, part))
+        fail_msg("'%s' is not in: %s", part, output);
+}
+
+static void help_and_mistakes(void **state)
+{
+    (void)state;
+    assert_int_equal(stint(""), 2);
+    says("usage: stint COMMAND");
+    assert_int_equal(stint("--help"), 0);
+    says("\n  inspect ");
+    assert_int_equal(stint("frobnicate"), 2);
+    says("stint: no command 'frobnicate'\nhint: ");
+    assert_int_equal(stint("help frobnicate"), 2);
+    assert_int_equal(stint("inspect"), 2);
+    says("FILE is missing");
+    assert_int_equal(stint("version --version"), 2);
+    says("unknown option '--version'");
+    assert_int_equal(stint("--version"), 0);
+    says("stint 0.");
+    assert_int_equal(stint("version >/dev/full"), 4);
+    assert_int_equal(stint("version --json >/dev/full"), 4);
+}
+
+static void every_command_helps(void **state)
+{
+    size_t n;
+    const cli_row *rows = cli_rows(&n);
+    (void)state;
+    for (size_t i = 0; i < n; i++) {
+        char words[64], usage[64];
+        snprintf(words, sizeof words, "%s --help", rows[i].command->name);
+        snprintf(usage, sizeof usage, "usage: stint %s", rows[i].command->name);
+        assert_int_equal(stint(words), 0);
+        says(usage);
+        says("\nexample:\n  ");
+        snprintf(words, sizeof words, "%s --no-such-option", rows[i].command->name);
+        assert_int_equal(stint(words), 2);
+    }
+}
+
+static void inspect_gguf(void **state)
+{
+    (void)state;
+    assert_int_equal(stint("inspect no-such-file.gguf"), 7);
+    says("stint: no-such-file.gguf: cannot open: ");
+    assert_int_equal(stint("inspect tests/test_program.c"), 5);
+    says("stint: tests/test_program.c: not a GGUF file\n");
+    assert_int_equal(stint("inspect " SEEDS "gguf/v1"), 6);
+    says("version 1 is not supported\nhint: convert");
+    assert_int_equal(stint("inspect " SEEDS "gguf/all-v2"), 0);
+    says("GGUF version 2, ");
+    says("  string (string): \"text\"\n");
+    says("  f32 (f32): 1e-05\n");
+    says("  strings (string[3]): \"a\", \"\", \"\xEF\xBF\xBD?\"\n"); /* no raw bytes */
+    says("  Q8_0     32 x 2                 b  68 bytes\n");
+}
+
+static void inspect_json(void **state)
+{
+    (void)state;
+    assert_int_equal(stint("inspect --json " SEEDS "gguf/all-v2"), 0);
+    json_t *all = json_loads(output, JSON_ALLOW_NUL, NULL);
+    assert_non_null(all);
+    const json_t *meta = json_object_get(all, "metadata");
+    assert_int_equal(json_integer_value(json_object_get(meta, "i8")), -1);
+    assert_int_equal(json_integer_value(json_object_get(meta, "i64")), -1);
+    assert_int_equal(json_integer_value(json_object_get(meta, "u64")),
+                     (json_int_t)1 << 40);
+    assert_true(json_is_true(json_object_get(meta, "bool")));
+    assert_true((float)json_real_value(json_object_get(meta, "f32")) == 1e-5f);
+    assert_int_equal(json_array_size(json_object_get(meta, "strings")), 3);
+    assert_int_equal(json_array_size(json_object_get(meta, "none")), 0);
+    assert_int_equal(json_array_size(json_object_get(all, "tensors")), 2);
+    assert_int_equal(strlen(json_string_value(json_object_get(all, "sha256"))), 64);
+    json_decref(all);
+}
+
+static void inspect_safetensors(void **state)
+{
+    char folder[] = "/tmp/stint-program-XXXXXX", words[128];
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(words, sizeof words, SEEDS "safetensors/two %s/x.safetensors", folder);
+    char copy[256];
+    snprintf(copy, sizeof copy, "cp %s", words);
+    assert_int_equal(system(copy), 0);
+    snprintf(words, sizeof words, "inspect %s/x.safetensors", folder);
+    assert_int_equal(stint(words), 0);
+    says("  format: \"pt\"\n");
+    says("F32      2 x 3");
+    says("I64      scalar");
+    snprintf(words, sizeof words, "inspect --json %s/x.safetensors", folder);
+    assert_int_equal(stint(words), 0);
+    says("{\"name\":\"a\",\"type\":\"F32\",\"dims\":[2,3],\"elements\":6,\"bytes\":24}");
+    snprintf(words, sizeof words, "%s/x.safetensors", folder);
+    unlink(words);
+    rmdir(folder);
+}
+
+static void dequant(void **state)
+{
+    static const uint16_t halves[2] = {0x3C00, 0xC000};
+    char folder[] = "/tmp/stint-program-XXXXXX", in[64], out[64], words[512];
+    char *data;
+    size_t len;
+    float got[2];
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(in, sizeof in, "%s/in", folder);
+    snprintf(out, sizeof out, "%s/out", folder);
+    assert_int_equal(st_file_write(in, halves, sizeof halves, NULL), 0);
+    snprintf(words, sizeof words, "dequant --type F16 --in %s --out %s", in, out);
+    assert_int_equal(stint(words), 0);
+    assert_int_equal(st_file_read(out, 100, &data, &len, NULL), 0);
+    assert_int_equal(len, sizeof got);
+    memcpy(got, data, sizeof got);
+    st_free(data);
+    assert_true(got[0] == 1 && got[1] == -2);
+    snprintf(words, sizeof words, "dequant --type Q4_K --in %s --out %s", in, out);
+    assert_int_equal(stint(words), 5);
+    says("4 bytes are not whole Q4_K blocks of 144");
+    snprintf(words, sizeof words, "dequant --type IQ1_M --in /dev/null --out %s", out);
+    assert_int_equal(stint(words), 2); /* not a regular file */
+    snprintf(words, sizeof words, "dequant --type q9 --in %s --out %s", in, out);
+    assert_int_equal(stint(words), 2);
+    assert_int_equal(stint("dequant --type F16"), 2);
+    says("--in is missing");
+    unlink(in);
+    unlink(out);
+    rmdir(folder);
+}
+
+static void convert_names_what_is_wrong(void **state)
+{
+    (void)state;
+    assert_int_equal(stint("convert tests /tmp/never.gguf"), 7);
+    says("tests: no config.json in it\nhint: ");
+    assert_int_equal(stint("convert --type q4_k tests /tmp/never.gguf"), 2);
+    says("one of f32, f16, q8_0");
+}
+
+static void shell_and_manual(void **state)
+{
+    size_t n;
+    const cli_row *rows = cli_rows(&n);
+    (void)state;
+    assert_int_equal(stint("man"), 0);
+    says("\n.SH EXIT STATUS\n");
+    for (size_t i = 0; i < n; i++) {
+        char part[64];
+        snprintf(part, sizeof part, "\n.SS stint %s ", rows[i].command->name);
+        says(part);
+    }
+    assert_int_equal(stint("completion zsh"), 0);
+    says("#compdef stint\n");
+    assert_int_equal(stint("completion fish"), 2);
+    assert_int_equal(stint("completion bash"), 0);
+    says("complete -o default -F _stint stint");
+    assert_int_equal(
+        stint("completion bash | sh -c 'command -v bash >/dev/null || exit 0; "
+              "exec bash -n'"),
+        0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_and_mistakes),
+        cmocka_unit_test(every_command_helps),
+        cmocka_unit_test(inspect_gguf),
+        cmocka_unit_test(inspect_json),
+        cmocka_unit_test(inspect_safetensors),
+        cmocka_unit_test(dequant),
+        cmocka_unit_test(convert_names_what_is_wrong),
+        cmocka_unit_test(shell_and_manual),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
