@@ -3,23 +3,22 @@
 #include "kernels/kern_c.h"
 #include "kernels/unpack_avx512.h"
 
-ST_INLINE void expand_type(st_dtype t, const kmat *w, const unsigned char *panel,
-                           uint32_t b0, uint32_t nb, kstrip *s)
+ST_INLINE void expand_type(st_dtype t, const unsigned char *panel, uint32_t b0, uint32_t nb,
+                           kstrip *s)
 {
-    const kfmt *f = kfmt_get(t);
-    const uint32_t per = f->super / KERN_QBLOCK;
-    const unsigned char *rec = panel + scales_at(f, w->cols);
-    const __m512i codes = codes_load(f);
+    const kfmt f = kfmt_of(t);
+    const uint32_t per = f.super / KERN_QBLOCK;
+    const __m512i codes = codes_load(t);
     for (uint32_t b = 0; b < nb; b++) {
         __m512i u[8];
         __m512 d[2], m[2];
-        block_unpack(t, codes, panel + (b0 + b) * (size_t)f->block_bytes, u);
+        block_unpack(t, codes, panel + block_at(&f, b0 + b), u);
         for (int g = 0; g < 8; g++)
             _mm512_store_si512(s->u[b][g], u[g]);
-        scales_unpack(t, rec + (b0 + b) / per * record_bytes(f), (b0 + b) % per, d, m);
-        for (int h = 0; h <= type_halves(t); h++) {
+        scales_unpack(t, panel + record_at(&f, b0 + b), (b0 + b) % per, d, m);
+        for (int h = 0; h <= f.halves; h++) {
             _mm512_store_ps(s->d[b][h], d[h]);
-            if (type_has_min(t))
+            if (f.has_min)
                 _mm512_store_ps(s->m[b][h], m[h]);
         }
     }
@@ -29,41 +28,62 @@ void expand_avx512(const kmat *w, const unsigned char *panel, uint32_t b0, uint3
                    kstrip *s)
 {
     switch ((unsigned)w->type) {
-#define EXPAND_CASE(t)                                                                   \
-    case t:                                                                              \
-        expand_type(t, w, panel, b0, nb, s);                                             \
+#define EXPAND_CASE(name, ...)                                                           \
+    case ST_##name:                                                                      \
+        expand_type(ST_##name, panel, b0, nb, s);                                        \
         break;
-        QUANT_TYPES(EXPAND_CASE)
+        KFMT_MAP(EXPAND_CASE)
 #undef EXPAND_CASE
     }
+}
+
+/* Column c of a float panel. */
+ST_INLINE __m512 column_load(st_dtype type, const unsigned char *panel, size_t c)
+{
+    if (type == ST_F32)
+        return _mm512_load_ps(panel + 4 * c * KERN_PANEL);
+    const unsigned char *p = panel + 2 * c * KERN_PANEL;
+    if (type == ST_F16)
+        return half_load(p);
+    __m256i h = _mm256_load_si256((const __m256i *)(const void *)p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
 void widen_avx512(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
                   kfstrip s)
 {
-    for (uint32_t c = 0; c < nc; c++) {
-        size_t i = ((size_t)c0 + c) * KERN_PANEL;
-        __m512 v;
-        if (type == ST_F32) {
-            v = _mm512_load_ps(panel + 4 * i);
-        } else if (type == ST_F16) {
-            v = half_load(panel + 2 * i);
-        } else {
-            __m256i h = _mm256_loadu_si256((const __m256i *)(const void *)(panel + 2 * i));
-            v = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
-        }
-        _mm512_store_ps(s[c], v);
-    }
+    for (uint32_t c = 0; c < nc; c++)
+        _mm512_store_ps(s[c], column_load(type, panel, (size_t)c0 + c));
 }
 
-ST_INLINE void ftile_tokens(int n, kfstrip s, uint32_t nc, const float *x, size_t ldx,
-                            float (*acc)[KERN_PANEL])
+ST_INLINE void fone_type(st_dtype type, const unsigned char *panel, uint32_t cols,
+                         const float *x, float *acc)
+{
+    __m512 a = _mm512_setzero_ps();
+    for (uint32_t c = 0; c < cols; c++)
+        a = _mm512_fmadd_ps(column_load(type, panel, c), _mm512_set1_ps(x[c]), a);
+    _mm512_store_ps(acc, a);
+}
+
+void fone_avx512(st_dtype type, const unsigned char *panel, uint32_t cols, const float *x,
+                 float *acc)
+{
+    if (type == ST_F32)
+        fone_type(ST_F32, panel, cols, x, acc);
+    else if (type == ST_F16)
+        fone_type(ST_F16, panel, cols, x, acc);
+    else
+        fone_type(ST_BF16, panel, cols, x, acc);
+}
+
+ST_INLINE void ftile_tokens(int n, const float *s, uint32_t nc,
+                            const float *x, size_t ldx, float (*acc)[KERN_PANEL])
 {
     __m512 a[12];
     for (int t = 0; t < n; t++)
         a[t] = _mm512_load_ps(acc[t]);
     for (uint32_t c = 0; c < nc; c++) {
-        __m512 w = _mm512_load_ps(s[c]);
+        __m512 w = _mm512_load_ps(s + (size_t)c * KERN_PANEL);
         for (int t = 0; t < n; t++)
             a[t] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[(size_t)t * ldx + c]), a[t]);
     }
@@ -71,8 +91,8 @@ ST_INLINE void ftile_tokens(int n, kfstrip s, uint32_t nc, const float *x, size_
         _mm512_store_ps(acc[t], a[t]);
 }
 
-void ftile_avx512(kfstrip s, uint32_t nc, const float *x, size_t ldx, uint32_t n,
-                  float (*acc)[KERN_PANEL])
+void ftile_avx512(const float *s, uint32_t nc, const float *x, size_t ldx,
+                  uint32_t n, float (*acc)[KERN_PANEL])
 {
     uint32_t t = 0;
     for (; t + 12 <= n; t += 12)

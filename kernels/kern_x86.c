@@ -3,9 +3,9 @@
 #include "kernels/kern_c.h"
 
 static const kparts parts_avx512 = {expand_avx512, tile_avx512, NULL, widen_avx512,
-                                    ftile_avx512};
+                                    ftile_avx512, fone_avx512};
 static const kparts parts_vnni = {expand_avx512, tile_vnni, one_vnni, widen_avx512,
-                                  ftile_avx512};
+                                  ftile_avx512, fone_avx512};
 
 static void matmul_avx512(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1,
                           float *y, size_t ldy)

@@ -3,8 +3,9 @@
  * Weights.  A matrix of `rows` outputs by `cols` inputs is re-laid once, at load, into
  * panels of KERN_PANEL rows: within a panel the blocks of all its rows that cover the same
  * columns stand together, so that one vector register holds the same columns of many rows.
- * The layout is the same for every ISA and no larger than the file's (plus padding of the
- * last panel); blocks keep their bits and are never expanded to float matrices.
+ * The layout is the same for every ISA and as large as the file's (plus padding: the last
+ * panel, at most 2 % for some formats); blocks keep their bits and are never expanded to
+ * float matrices.
  *
  * Activations.  Against quantised weights a row of floats is quantised once to int8 with
  * one float scale d and the sum s = d * sum(q) per 32 columns (and the sums of each half),

@@ -2,10 +2,13 @@
  *
  * Private to the room.
  *
- * Panel of a quantised matrix: 16 rows.  First the quants, block of 32 columns after block,
- * then the scale records, record after record; padded to 64 bytes.  A block's quants are
- * planes of 64-byte vectors; in each vector lane r (a 32-bit lane) belongs to row r and
- * byte i of the lane to column 4g + i of some group g of 4 columns, g = 0..7:
+ * Panel of a quantised matrix: 16 rows, read from its first byte to its last.  It is a
+ * sequence of bunches: the scale records of `bunch` blocks of 32 columns, padded to 64
+ * bytes, then the quants of these blocks; the last bunch may have fewer blocks.  Bunches
+ * are short, so that memory is read in one direction (measured: twice as fast as scales in
+ * a region of their own, and no gain from prefetch instructions).  A block's quants are planes of 64-byte vectors; in each vector lane r
+ * (a 32-bit lane) belongs to row r and byte i of the lane to column 4g + i of some group g
+ * of 4 columns, g = 0..7:
  *
  *     NIBBLES  4 vectors   v: low 4 bits group v, high 4 bits group v + 4
  *     PAIRS    2 vectors   h: bits 2f, 2f+1 group 4h + f
@@ -40,16 +43,49 @@ enum {
 typedef struct kfmt {
     uint8_t planes;      /* Q_... */
     uint8_t shift;       /* log2 of the offset of u; no meaning with a minimum */
-    uint8_t has_min;
-    uint8_t halves;      /* scales per 16 columns */
+    bool has_min;
+    bool halves;         /* scales per 16 columns */
+    uint8_t bunch;       /* blocks of a bunch */
     uint16_t block_bytes; /* quants of 16 rows x 32 columns */
     uint16_t super;      /* columns of a scale record */
     uint8_t n_half;
     uint8_t n_byte;
     uint8_t at_half;     /* where they are in a block of the file */
     uint8_t at_byte;
-    const uint8_t *codes; /* NULL, or u for each 4-bit code */
+    uint8_t codes;       /* 0, or 1 + the row of kfmt_codes with u for each 4-bit code */
 } kfmt;
+
+/* type, planes, shift, has_min, halves, bunch, block_bytes, super, n_half, n_byte, at_half,
+ * at_byte, codes */
+#define KFMT_MAP(X)                                                                      \
+    X(Q4_0, Q_NIBBLES, 3, 0, 0, 2, 256, 32, 1, 0, 0, 0, 0)                               \
+    X(Q4_1, Q_NIBBLES, 0, 1, 0, 1, 256, 32, 2, 0, 0, 0, 0)                               \
+    X(Q5_0, Q_NIBBLES | Q_BITS, 4, 0, 0, 2, 320, 32, 1, 0, 0, 0, 0)                      \
+    X(Q5_1, Q_NIBBLES | Q_BITS, 0, 1, 0, 1, 320, 32, 2, 0, 0, 0, 0)                      \
+    X(Q8_0, Q_BYTES, 7, 0, 0, 2, 512, 32, 1, 0, 0, 0, 0)                                 \
+    X(Q2_K, Q_PAIRS, 0, 1, 1, 8, 128, 256, 2, 16, 80, 0, 0)                              \
+    X(Q3_K, Q_PAIRS | Q_BITS, 2, 0, 1, 8, 192, 256, 1, 12, 108, 96, 0)                  \
+    X(Q4_K, Q_NIBBLES, 0, 1, 0, 8, 256, 256, 2, 12, 0, 4, 0)                             \
+    X(Q5_K, Q_NIBBLES | Q_BITS, 0, 1, 0, 8, 320, 256, 2, 12, 0, 4, 0)                    \
+    X(Q6_K, Q_NIBBLES | Q_PAIRS, 5, 0, 1, 8, 384, 256, 1, 16, 208, 192, 0)              \
+    X(IQ4_NL, Q_NIBBLES, 7, 0, 0, 2, 256, 32, 1, 0, 0, 0, 1)                             \
+    X(IQ4_XS, Q_NIBBLES, 7, 0, 0, 8, 256, 256, 1, 6, 0, 2, 1)                            \
+    X(MXFP4, Q_NIBBLES, 4, 0, 0, 4, 256, 32, 0, 1, 0, 0, 2)
+
+extern const uint8_t kfmt_codes[2][16];
+
+/* By value, so that it folds where the type is a constant; bunch 0 when there is none. */
+static inline kfmt kfmt_of(st_dtype type)
+{
+    switch ((unsigned)type) {
+#define KFMT_CASE(name, ...)                                                             \
+    case ST_##name:                                                                      \
+        return (kfmt){__VA_ARGS__};
+        KFMT_MAP(KFMT_CASE)
+#undef KFMT_CASE
+    }
+    return (kfmt){0};
+}
 
 /* One activation block: 32 columns of one token.  Token t of block b is at [b * n + t]. */
 struct kqact {
@@ -85,23 +121,37 @@ typedef struct kparts {
     /* Widen nc columns from c0 of a float panel. */
     void (*widen)(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
                   kfstrip s);
-    void (*ftile)(kfstrip s, uint32_t nc, const float *x, size_t ldx, uint32_t n,
-                  float (*acc)[KERN_PANEL]);
+    void (*ftile)(const float *s, uint32_t nc, const float *x, size_t ldx,
+                  uint32_t n, float (*acc)[KERN_PANEL]);
+    /* acc = a whole float panel x one token, the same bytes; may be NULL. */
+    void (*fone)(st_dtype type, const unsigned char *panel, uint32_t cols, const float *x,
+                 float *acc);
 } kparts;
-
-const kfmt *kfmt_get(st_dtype type); /* NULL for float types and unsupported ones */
 
 /* Bytes of a panel, 0 when the type is not supported or cols is no whole number of
  * blocks; cols < 2^32 cannot overflow. */
 uint64_t panel_bytes(st_dtype type, uint32_t cols);
 
-static inline size_t scales_at(const kfmt *f, uint32_t cols)
-{
-    return (size_t)(cols / KERN_QBLOCK) * f->block_bytes;
-}
-static inline size_t record_bytes(const kfmt *f)
+static inline uint32_t record_bytes(const kfmt *f)
 {
     return 32u * f->n_half + 16u * f->n_byte;
+}
+static inline uint32_t bunch_head(const kfmt *f) /* bytes of a bunch's scale records */
+{
+    return (f->bunch * KERN_QBLOCK / f->super * record_bytes(f) + 63) / 64 * 64;
+}
+static inline size_t bunch_at(const kfmt *f, uint32_t block)
+{
+    return block / f->bunch * (size_t)(bunch_head(f) + f->bunch * f->block_bytes);
+}
+/* Offset in a panel of a block's quants, and of the record with its scales. */
+static inline size_t block_at(const kfmt *f, uint32_t block)
+{
+    return bunch_at(f, block) + bunch_head(f) + block % f->bunch * f->block_bytes;
+}
+static inline size_t record_at(const kfmt *f, uint32_t block)
+{
+    return bunch_at(f, block) + block % f->bunch * KERN_QBLOCK / f->super * record_bytes(f);
 }
 static inline const unsigned char *panel_at(const kmat *w, uint32_t panel)
 {

@@ -18,7 +18,7 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 static void quant_group(const kparts *p, const kmat *w, const unsigned char *panel,
                         const kact *x, uint32_t t, uint32_t n, float (*acc)[KERN_PANEL])
 {
-    const kfmt *f = kfmt_get(w->type);
+    const kfmt f = kfmt_of(w->type);
     const uint32_t blocks = w->cols / KERN_QBLOCK;
     kstrip s;
     if (n == 1 && p->one) {
@@ -28,17 +28,25 @@ static void quant_group(const kparts *p, const kmat *w, const unsigned char *pan
     for (uint32_t b = 0; b < blocks; b += STRIP_BLOCKS) {
         uint32_t nb = min_u32(blocks - b, STRIP_BLOCKS);
         p->expand(w, panel, b, nb, &s);
-        p->tile(f, &s, nb, x->q + b * (size_t)x->n + t, x->n, n, acc);
+        p->tile(&f, &s, nb, x->q + b * (size_t)x->n + t, x->n, n, acc);
     }
 }
 
 static void float_group(const kparts *p, const kmat *w, const unsigned char *panel,
                         const kact *x, uint32_t t, uint32_t n, float (*acc)[KERN_PANEL])
 {
-    ST_ALIGNED(64) kfstrip s;
+    ST_ALIGNED(64) kfstrip room;
+    if (n == 1 && p->fone) {
+        p->fone(w->type, panel, w->cols, x->x + t * (size_t)x->cols, acc[0]);
+        return;
+    }
     for (uint32_t c = 0; c < w->cols; c += STRIP_COLS) {
         uint32_t nc = min_u32(w->cols - c, STRIP_COLS);
-        p->widen(w->type, panel, c, nc, s);
+        const float *s = room[0];
+        if (w->type == ST_F32)
+            s = (const float *)(const void *)panel + (size_t)c * KERN_PANEL;
+        else
+            p->widen(w->type, panel, c, nc, room);
         p->ftile(s, nc, x->x + t * (size_t)x->cols + c, x->cols, n, acc);
     }
 }
@@ -49,7 +57,7 @@ static void group_run(const kparts *p, const kmat *w, uint32_t panel, const kact
 {
     const unsigned char *at = panel_at(w, panel);
     memset(acc, 0, n * sizeof *acc);
-    if (kfmt_get(w->type))
+    if (kfmt_of(w->type).bunch)
         quant_group(p, w, at, x, t, n, acc);
     else
         float_group(p, w, at, x, t, n, acc);
@@ -103,18 +111,18 @@ static void strip_row(const kfmt *f, const kstrip *s, uint32_t nb, uint32_t lane
 
 void matmul_row(const kparts *p, const kmat *w, uint32_t r, float *out)
 {
-    const kfmt *f = kfmt_get(w->type);
+    const kfmt f = kfmt_of(w->type);
     const unsigned char *panel = panel_at(w, r / KERN_PANEL);
     const uint32_t lane = r % KERN_PANEL, blocks = w->cols / KERN_QBLOCK;
     kstrip s;
     ST_ALIGNED(64) kfstrip fs;
     assert(r < w->rows);
-    for (uint32_t b = 0; f && b < blocks; b += STRIP_BLOCKS) {
+    for (uint32_t b = 0; f.bunch && b < blocks; b += STRIP_BLOCKS) {
         uint32_t nb = min_u32(blocks - b, STRIP_BLOCKS);
         p->expand(w, panel, b, nb, &s);
-        strip_row(f, &s, nb, lane, out + b * (size_t)KERN_QBLOCK);
+        strip_row(&f, &s, nb, lane, out + b * (size_t)KERN_QBLOCK);
     }
-    for (uint32_t c = 0; !f && c < w->cols; c += STRIP_COLS) {
+    for (uint32_t c = 0; !f.bunch && c < w->cols; c += STRIP_COLS) {
         uint32_t nc = min_u32(w->cols - c, STRIP_COLS);
         p->widen(w->type, panel, c, nc, fs);
         for (uint32_t i = 0; i < nc; i++)

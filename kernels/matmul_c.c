@@ -24,7 +24,7 @@ static void codes_expand(const kfmt *f, const unsigned char *q, uint8_t (*u)[64]
                 v |= (pairs[64 * (g / 4) + j] >> 2 * (g % 4) & 3) << pairs_to;
             if (f->planes & Q_BITS)
                 v |= (bits[j] >> g & 1) << bits_to;
-            u[g][j] = f->codes ? f->codes[v] : (uint8_t)v;
+            u[g][j] = f->codes ? kfmt_codes[f->codes - 1][v] : (uint8_t)v;
         }
     }
 }
@@ -112,32 +112,30 @@ static void scales_half(st_dtype type, const unsigned char *rec, int b, int h, f
     }
 }
 
-static void scales_expand(const kmat *w, const kfmt *f, const unsigned char *panel,
-                          uint32_t block, float (*d)[KERN_PANEL], float (*m)[KERN_PANEL])
+/* Block b of a record's blocks. */
+static void scales_expand(st_dtype type, const kfmt *f, const unsigned char *rec, int b,
+                          float (*d)[KERN_PANEL], float (*m)[KERN_PANEL])
 {
-    const uint32_t per = f->super / KERN_QBLOCK;
-    const unsigned char *rec =
-        panel + scales_at(f, w->cols) + block / per * record_bytes(f);
-    const int b = (int)(block % per);
-    if (w->type == ST_Q4_K || w->type == ST_Q5_K) {
+    if (type == ST_Q4_K || type == ST_Q5_K) {
         scales_k45(rec, b, d[0], m[0]);
-    } else if (w->type == ST_IQ4_XS) {
+    } else if (type == ST_IQ4_XS) {
         scales_iq4_xs(rec, b, d[0]);
     } else if (f->halves) {
-        scales_half(w->type, rec, b, 0, d[0], m[0]);
-        scales_half(w->type, rec, b, 1, d[1], m[1]);
+        scales_half(type, rec, b, 0, d[0], m[0]);
+        scales_half(type, rec, b, 1, d[1], m[1]);
     } else {
-        scales_small(w->type, f, rec, d[0], m[0]);
+        scales_small(type, f, rec, d[0], m[0]);
     }
 }
 
 static void expand(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
                    kstrip *s)
 {
-    const kfmt *f = kfmt_get(w->type);
+    const kfmt fmt = kfmt_of(w->type), *f = &fmt;
     for (uint32_t b = 0; b < nb; b++) {
-        codes_expand(f, panel + (b0 + b) * (size_t)f->block_bytes, s->u[b]);
-        scales_expand(w, f, panel, b0 + b, s->d[b], s->m[b]);
+        int in_record = (int)((b0 + b) % (f->super / KERN_QBLOCK));
+        codes_expand(f, panel + block_at(f, b0 + b), s->u[b]);
+        scales_expand(w->type, f, panel + record_at(f, b0 + b), in_record, s->d[b], s->m[b]);
     }
 }
 
@@ -197,13 +195,13 @@ static void widen(st_dtype type, const unsigned char *panel, uint32_t c0, uint32
     }
 }
 
-static void ftile(kfstrip s, uint32_t nc, const float *x, size_t ldx, uint32_t n,
-                  float (*acc)[KERN_PANEL])
+static void ftile(const float *s, uint32_t nc, const float *x, size_t ldx,
+                  uint32_t n, float (*acc)[KERN_PANEL])
 {
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t c = 0; c < nc; c++)
             for (int r = 0; r < KERN_PANEL; r++)
-                acc[t][r] = fmaf(s[c][r], x[t * ldx + c], acc[t][r]);
+                acc[t][r] = fmaf(s[c * KERN_PANEL + r], x[t * ldx + c], acc[t][r]);
 }
 
 /* Largest magnitude as bits, so that a NaN or an infinity is the largest. */
@@ -253,7 +251,7 @@ void quant_c(const kact *x, uint32_t row0, uint32_t row1)
     }
 }
 
-static const kparts parts = {expand, tile, NULL, widen, ftile};
+static const kparts parts = {expand, tile, NULL, widen, ftile, NULL};
 
 void matmul_c(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1, float *y,
               size_t ldy)

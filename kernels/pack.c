@@ -9,7 +9,7 @@
 
 #define BYTES4(b) ((uint32_t)(b) * 0x01010101u)
 
-static inline uint32_t word_at(const unsigned char *p)
+ST_INLINE uint32_t word_at(const unsigned char *p)
 {
     uint32_t w;
     memcpy(&w, p, 4);
@@ -17,13 +17,13 @@ static inline uint32_t word_at(const unsigned char *p)
 }
 
 /* Four bits to the low bits of four bytes. */
-static inline uint32_t bits_spread(uint32_t bits)
+ST_INLINE uint32_t bits_spread(uint32_t bits)
 {
     return (bits & 15) * 0x00204081u & BYTES4(1);
 }
 
 /* 16 bytes: low nibbles are columns 0..15, high ones 16..31. */
-static inline void codes_nibbles(const unsigned char *qs, uint32_t *c)
+ST_INLINE void codes_nibbles(const unsigned char *qs, uint32_t *c)
 {
     for (int v = 0; v < 4; v++) {
         uint32_t w = word_at(qs + 4 * v);
@@ -32,7 +32,7 @@ static inline void codes_nibbles(const unsigned char *qs, uint32_t *c)
     }
 }
 
-static inline void codes_q5(const unsigned char *qh, const unsigned char *qs, uint32_t *c)
+ST_INLINE void codes_q5(const unsigned char *qh, const unsigned char *qs, uint32_t *c)
 {
     uint32_t bits = word_at(qh);
     codes_nibbles(qs, c);
@@ -40,22 +40,22 @@ static inline void codes_q5(const unsigned char *qh, const unsigned char *qs, ui
         c[g] |= bits_spread(bits >> 4 * g) << 4;
 }
 
-static inline void codes_bytes(const unsigned char *qs, uint32_t *c)
+ST_INLINE void codes_bytes(const unsigned char *qs, uint32_t *c)
 {
     for (int g = 0; g < 8; g++)
         c[g] = word_at(qs + 4 * g) ^ BYTES4(0x80);
 }
 
 /* 32 bytes, a field of each: `mask` bits from `shift`, put at bit `to`. */
-static inline void codes_field(const unsigned char *p, uint32_t shift, uint32_t mask,
-                               uint32_t to, uint32_t *c)
+ST_INLINE void codes_field(const unsigned char *p, uint32_t shift, uint32_t mask,
+                           uint32_t to, uint32_t *c)
 {
     for (int g = 0; g < 8; g++)
         c[g] |= (word_at(p + 4 * g) >> shift & BYTES4(mask)) << to;
 }
 
 /* Codes of block `b` (0 in a 32-column format, 0..7 in a 256-column one). */
-static inline void codes_get(st_dtype type, const unsigned char *p, uint32_t b, uint32_t *c)
+ST_INLINE void codes_get(st_dtype type, const unsigned char *p, uint32_t b, uint32_t *c)
 {
     uint32_t half = b / 4, k = b % 4;
     memset(c, 0, 8 * sizeof *c);
@@ -89,14 +89,14 @@ static inline void codes_get(st_dtype type, const unsigned char *p, uint32_t b, 
     }
 }
 
-static inline void lane_put(unsigned char *vector, uint32_t lane, uint32_t word)
+ST_INLINE void lane_put(unsigned char *vector, uint32_t lane, uint32_t word)
 {
     memcpy(vector + 4 * lane, &word, 4);
 }
 
 /* Write one row's codes into the planes of a block. */
-static inline void planes_put(uint32_t planes, unsigned char *to, uint32_t lane,
-                              const uint32_t *c)
+ST_INLINE void planes_put(uint32_t planes, unsigned char *to, uint32_t lane,
+                          const uint32_t *c)
 {
     uint32_t high = planes & Q_NIBBLES ? 4 : planes & Q_PAIRS ? 2 : 0;
     if (planes & Q_BYTES)
@@ -126,8 +126,8 @@ static inline void planes_put(uint32_t planes, unsigned char *to, uint32_t lane,
     }
 }
 
-static void scales_put(const kfmt *f, const unsigned char *block, unsigned char *to,
-                       uint32_t lane)
+ST_INLINE void scales_put(const kfmt *f, const unsigned char *block, unsigned char *to,
+                          uint32_t lane)
 {
     for (uint32_t i = 0; i < f->n_half; i++)
         memcpy(to + 32 * i + 2 * lane, block + f->at_half + 2 * i, 2);
@@ -136,50 +136,36 @@ static void scales_put(const kfmt *f, const unsigned char *block, unsigned char 
         to[16 * i + lane] = block[f->at_byte + i];
 }
 
-/* `type` and `planes` are constants where this is expanded, so that the tests on them
- * are not made in the loops. */
-static inline __attribute__((always_inline)) void
-panel_put(st_dtype type, uint32_t planes, const kfmt *f, const kmat *m,
-          const unsigned char *rows, uint32_t n, unsigned char *to)
+/* `type` is a constant where this is expanded, so that tests on it cost nothing. */
+ST_INLINE void panel_put(st_dtype type, uint32_t cols, const unsigned char *rows,
+                         uint32_t n, unsigned char *to)
 {
+    const kfmt f = kfmt_of(type);
     const size_t file_bytes = st_dtype_get(type)->bytes;
-    const uint32_t per = f->super / KERN_QBLOCK, supers = m->cols / f->super;
-    unsigned char *scales = to + scales_at(f, m->cols);
+    const uint32_t per = f.super / KERN_QBLOCK, supers = cols / f.super;
     for (uint32_t s = 0; s < supers; s++) {
         for (uint32_t r = 0; r < n; r++) {
             const unsigned char *block = rows + (r * (size_t)supers + s) * file_bytes;
             for (uint32_t b = 0; b < per; b++) {
                 uint32_t c[8];
                 codes_get(type, block, b, c);
-                planes_put(planes, to + (s * (size_t)per + b) * f->block_bytes, r, c);
+                planes_put(f.planes, to + block_at(&f, s * per + b), r, c);
             }
-            scales_put(f, block, scales + s * record_bytes(f), r);
+            scales_put(&f, block, to + record_at(&f, s * per), r);
         }
     }
 }
 
-#define PACK_CASE(type, planes)                                                          \
-    case type:                                                                           \
-        panel_put(type, planes, f, m, rows, n, to);                                      \
-        break
-
-static void panel_pack(const kfmt *f, const kmat *m, const unsigned char *rows, uint32_t n,
+static void panel_pack(st_dtype type, uint32_t cols, const unsigned char *rows, uint32_t n,
                        unsigned char *to)
 {
-    switch ((unsigned)m->type) {
-        PACK_CASE(ST_Q4_0, Q_NIBBLES);
-        PACK_CASE(ST_Q4_1, Q_NIBBLES);
-        PACK_CASE(ST_Q5_0, Q_NIBBLES | Q_BITS);
-        PACK_CASE(ST_Q5_1, Q_NIBBLES | Q_BITS);
-        PACK_CASE(ST_Q8_0, Q_BYTES);
-        PACK_CASE(ST_Q2_K, Q_PAIRS);
-        PACK_CASE(ST_Q3_K, Q_PAIRS | Q_BITS);
-        PACK_CASE(ST_Q4_K, Q_NIBBLES);
-        PACK_CASE(ST_Q5_K, Q_NIBBLES | Q_BITS);
-        PACK_CASE(ST_Q6_K, Q_NIBBLES | Q_PAIRS);
-        PACK_CASE(ST_IQ4_NL, Q_NIBBLES);
-        PACK_CASE(ST_IQ4_XS, Q_NIBBLES);
-        PACK_CASE(ST_MXFP4, Q_NIBBLES);
+    switch ((unsigned)type) {
+#define PACK_CASE(name, ...)                                                             \
+    case ST_##name:                                                                      \
+        panel_put(ST_##name, cols, rows, n, to);                                         \
+        break;
+        KFMT_MAP(PACK_CASE)
+#undef PACK_CASE
     }
 }
 
@@ -202,7 +188,6 @@ static void panel_pack_f16(const unsigned char *rows, uint32_t n, uint32_t cols,
 void kmat_pack(const kmat *m, const void *blocks, void *room, uint32_t panel0,
                uint32_t panel1)
 {
-    const kfmt *f = kfmt_get(m->type);
     size_t bytes = (size_t)panel_bytes(m->type, m->cols), row_bytes = 0;
     if (!st_dtype_size(m->type, m->cols, &row_bytes))
         return; /* kmat_bytes() has refused it */
@@ -213,8 +198,8 @@ void kmat_pack(const kmat *m, const void *blocks, void *room, uint32_t panel0,
         unsigned char *to = (unsigned char *)room + p * bytes;
         if (n < KERN_PANEL)
             memset(to, 0, bytes);
-        if (f)
-            panel_pack(f, m, rows, n, to);
+        if (kfmt_of(m->type).bunch)
+            panel_pack(m->type, m->cols, rows, n, to);
         else if (m->type == ST_F32)
             panel_pack_f32(rows, n, m->cols, to);
         else

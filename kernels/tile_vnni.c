@@ -109,18 +109,18 @@ ST_INLINE __m512i sums_one(const __m512i *u, int g0, int n, const kqact *x, __m5
     return _mm512_add_epi32(from, other);
 }
 
-ST_INLINE __m512 block_one(st_dtype t, int shift, const __m512i *u, const __m512 *d,
-                           const __m512 *m, const kqact *x, __m512 a)
+ST_INLINE __m512 block_one(const kfmt f, const __m512i *u, const __m512 *d, const __m512 *m,
+                           const kqact *x, __m512 a)
 {
-    const int n = type_halves(t) ? 4 : 8;
+    const int n = f.halves ? 4 : 8;
     const __m512 dx = _mm512_set1_ps(x->d);
-    for (int h = 0; h <= type_halves(t); h++) {
-        int32_t z = type_has_min(t) ? 0 : (type_halves(t) ? x->z2[h] : x->z) * (1 << shift);
+    for (int h = 0; h <= f.halves; h++) {
+        int32_t z = f.has_min ? 0 : (f.halves ? x->z2[h] : x->z) * (1 << f.shift);
         __m512i sum = sums_one(u, 4 * h, n, x, _mm512_set1_epi32(z));
         a = _mm512_fmadd_ps(_mm512_mul_ps(d[h], dx), _mm512_cvtepi32_ps(sum), a);
     }
-    for (int h = 0; type_has_min(t) && h <= type_halves(t); h++)
-        a = _mm512_fmadd_ps(m[h], _mm512_set1_ps(type_halves(t) ? x->s2[h] : x->s), a);
+    for (int h = 0; f.has_min && h <= f.halves; h++)
+        a = _mm512_fmadd_ps(m[h], _mm512_set1_ps(f.halves ? x->s2[h] : x->s), a);
     return a;
 }
 
@@ -128,20 +128,20 @@ ST_INLINE __m512 block_one(st_dtype t, int shift, const __m512i *u, const __m512
 ST_INLINE void one_type(st_dtype t, const kmat *w, const unsigned char *panel,
                         const kqact *x, size_t stride, float *acc)
 {
-    const kfmt *f = kfmt_get(t);
-    const uint32_t per = f->super / KERN_QBLOCK, supers = w->cols / f->super;
-    const unsigned char *rec = panel + scales_at(f, w->cols);
-    const __m512i codes = codes_load(f);
+    const kfmt f = kfmt_of(t);
+    const uint32_t blocks = w->cols / KERN_QBLOCK, per = f.super / KERN_QBLOCK;
+    const __m512i codes = codes_load(t);
     __m512 a = _mm512_setzero_ps();
-    for (uint32_t s = 0; s < supers; s++, rec += record_bytes(f)) {
-        for (uint32_t b = 0; b < per; b++) {
+    for (uint32_t b0 = 0; b0 < blocks; b0 += f.bunch) {
+        const uint32_t nb = blocks - b0 < f.bunch ? blocks - b0 : f.bunch;
+        const unsigned char *rec = panel;
+        panel += bunch_head(&f);
+        for (uint32_t b = 0; b < nb; b++, panel += f.block_bytes, x += stride) {
             __m512i u[8];
             __m512 d[2], m[2];
             block_unpack(t, codes, panel, u);
-            scales_unpack(t, rec, b, d, m);
-            a = block_one(t, f->shift, u, d, m, x, a);
-            panel += f->block_bytes;
-            x += stride;
+            scales_unpack(t, rec + b / per * record_bytes(&f), b % per, d, m);
+            a = block_one(f, u, d, m, x, a);
         }
     }
     _mm512_store_ps(acc, a);
@@ -151,11 +151,11 @@ void one_vnni(const kmat *w, const unsigned char *panel, const kqact *x, size_t 
               float *acc)
 {
     switch ((unsigned)w->type) {
-#define ONE_CASE(t)                                                                      \
-    case t:                                                                              \
-        one_type(t, w, panel, x, stride, acc);                                           \
+#define ONE_CASE(name, ...)                                                              \
+    case ST_##name:                                                                      \
+        one_type(ST_##name, w, panel, x, stride, acc);                                   \
         break;
-        QUANT_TYPES(ONE_CASE)
+        KFMT_MAP(ONE_CASE)
 #undef ONE_CASE
     }
 }

@@ -7,36 +7,6 @@
 #include "kernels/layout.h"
 #include <immintrin.h>
 
-#define ST_INLINE static inline __attribute__((always_inline))
-
-/* f(type) for each quantised type; each is its own code. */
-#define QUANT_TYPES(X)                                                                   \
-    X(ST_Q4_0) X(ST_Q4_1) X(ST_Q5_0) X(ST_Q5_1) X(ST_Q8_0) X(ST_Q2_K) X(ST_Q3_K)         \
-    X(ST_Q4_K) X(ST_Q5_K) X(ST_Q6_K) X(ST_IQ4_NL) X(ST_IQ4_XS) X(ST_MXFP4)
-
-/* What a constant type says about its layout; the same as kfmt, known to the compiler. */
-ST_INLINE int type_planes(st_dtype t)
-{
-    return t == ST_Q8_0                                       ? Q_BYTES
-           : t == ST_Q2_K                                     ? Q_PAIRS
-           : t == ST_Q3_K                                     ? Q_PAIRS | Q_BITS
-           : t == ST_Q6_K                                     ? Q_NIBBLES | Q_PAIRS
-           : t == ST_Q5_0 || t == ST_Q5_1 || t == ST_Q5_K ? Q_NIBBLES | Q_BITS
-                                                              : Q_NIBBLES;
-}
-ST_INLINE bool type_has_min(st_dtype t)
-{
-    return t == ST_Q4_1 || t == ST_Q5_1 || t == ST_Q2_K || t == ST_Q4_K || t == ST_Q5_K;
-}
-ST_INLINE bool type_halves(st_dtype t)
-{
-    return t == ST_Q2_K || t == ST_Q3_K || t == ST_Q6_K;
-}
-ST_INLINE bool type_codes(st_dtype t)
-{
-    return t == ST_IQ4_NL || t == ST_IQ4_XS || t == ST_MXFP4;
-}
-
 /* v shifted so that bit `from` lies at bit `to`; other bits are rubbish. */
 ST_INLINE __m512i bits_move(__m512i v, int from, int to)
 {
@@ -53,7 +23,7 @@ ST_INLINE __m512i bits_or(__m512i u, __m512i v, int mask)
 /* The 8 vectors of a block. */
 ST_INLINE void block_unpack(st_dtype t, __m512i codes, const unsigned char *q, __m512i *u)
 {
-    const int planes = type_planes(t);
+    const int planes = kfmt_of(t).planes;
     const int high = planes & Q_NIBBLES ? 4 : 0;
     const __m512i low4 = _mm512_set1_epi8(15);
     if (planes & Q_BYTES)
@@ -82,16 +52,15 @@ ST_INLINE void block_unpack(st_dtype t, __m512i codes, const unsigned char *q, _
         for (int g = 0; g < 8; g++)
             u[g] = bits_or(u[g], bits_move(w, g, to), 1 << to);
     }
-    if (type_codes(t))
+    if (kfmt_of(t).codes)
         for (int g = 0; g < 8; g++)
             u[g] = _mm512_shuffle_epi8(codes, u[g]);
 }
 
-ST_INLINE __m512i codes_load(const kfmt *f)
+ST_INLINE __m512i codes_load(st_dtype t)
 {
-    return f->codes ? _mm512_broadcast_i32x4(
-                          _mm_loadu_si128((const __m128i *)(const void *)f->codes))
-                    : _mm512_setzero_si512();
+    const uint8_t *codes = kfmt_codes[kfmt_of(t).codes == 2];
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)codes));
 }
 
 ST_INLINE __m512 half_load(const unsigned char *p)
@@ -202,12 +171,12 @@ ST_INLINE void scales_unpack(st_dtype t, const unsigned char *rec, uint32_t b, _
         d[0] = scales_iq4_xs(rec, b);
     } else if (t == ST_MXFP4) {
         d[0] = scales_e8m0(rec);
-    } else if (type_halves(t)) {
+    } else if (kfmt_of(t).halves) {
         scales_half(t, rec, 2 * b, &d[0], &m[0]);
         scales_half(t, rec, 2 * b + 1, &d[1], &m[1]);
     } else {
         d[0] = half_load(rec);
-        if (type_has_min(t))
+        if (kfmt_of(t).has_min)
             m[0] = half_load(rec + 32);
     }
 }
