@@ -58,7 +58,8 @@ static int read_all(int fd, const char *path, st_buf *buf, st_err *err)
 {
     for (;;) {
         int rc = st_buf_room(buf, 1); /* at the limit, only the end of the file is fine */
-        size_t want = buf->limit - buf->len < READ_STEP ? buf->limit - buf->len : READ_STEP;
+        size_t want =
+            buf->limit - buf->len < READ_STEP ? buf->limit - buf->len : READ_STEP;
         char spill;
         if (rc == 0)
             rc = st_buf_room(buf, want);
@@ -72,7 +73,8 @@ static int read_all(int fd, const char *path, st_buf *buf, st_err *err)
         if (n == 0)
             return 0;
         if (rc)
-            return st_err_set(err, ST_ELIMIT, "%s: longer than %zu bytes", path, buf->limit);
+            return st_err_set(err, ST_ELIMIT, "%s: longer than %zu bytes", path,
+                              buf->limit);
         buf->len += (size_t)n;
         buf->data[buf->len] = '\0';
     }
@@ -115,15 +117,17 @@ static int write_all(int fd, const char *data, size_t len)
 }
 
 /* Make the rename itself durable. */
-static int sync_folder(const char *path)
+static int sync_folder(const char *folder, const char *path, st_err *err)
 {
-    char *folder = st_path_beside(path, ".");
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    int rc = fd < 0 ? -1 : fsync(fd);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd);
+    int why = errno;
     if (fd >= 0)
         close(fd);
-    st_free(folder);
-    return rc;
+    if (failed)
+        return st_err_set(err, ST_EIO, "%s: cannot flush its folder: %s", path,
+                          strerror(why));
+    return 0;
 }
 
 static int write_parts(int fd, const st_part *parts, size_t n)
@@ -135,7 +139,8 @@ static int write_parts(int fd, const st_part *parts, size_t n)
     return 0;
 }
 
-int st_file_write_parts(const char *path, const st_part *parts, size_t n_parts, st_err *err)
+static int replace_file(const char *path, const st_part *parts, size_t n_parts,
+                        st_err *err)
 {
     char temp[PATH_MAX];
     int n = snprintf(temp, sizeof temp, "%s.%ld.tmp", path, (long)getpid());
@@ -158,10 +163,19 @@ int st_file_write_parts(const char *path, const st_part *parts, size_t n_parts, 
         unlink(temp);
         return st_err_set(err, ST_EIO, "%s: cannot write: %s", path, strerror(why));
     }
-    if (sync_folder(path))
-        return st_err_set(err, ST_EIO, "%s: cannot flush its folder: %s", path,
-                          strerror(errno));
     return 0;
+}
+
+int st_file_write_parts(const char *path, const st_part *parts, size_t n, st_err *err)
+{
+    char *folder = st_path_beside(path, "."); /* first: after the rename is too late */
+    if (!folder)
+        return st_err_set(err, ST_ENOMEM, "%s: out of memory", path);
+    int rc = replace_file(path, parts, n, err);
+    if (!rc)
+        rc = sync_folder(folder, path, err);
+    st_free(folder);
+    return rc;
 }
 
 int st_file_write(const char *path, const void *data, size_t len, st_err *err)

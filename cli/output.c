@@ -110,6 +110,8 @@ static int give_row(const st_buf *line, size_t number, cli_row_fn *fn, void *arg
     json_error_t why;
     json_t *row = json_loadb(line->data + skip, line->len - skip,
                              JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
+    if (!row && !why.text[0]) /* jansson says why, but for this */
+        return st_err_set(err, ST_ENOMEM, "out of memory");
     if (!json_is_object(row)) {
         int rc = row ? st_err_set(err, ST_EFORMAT, "not a JSON object")
                      : st_err_set(err, ST_EFORMAT, "column %d: %s", why.column, why.text);

@@ -39,6 +39,8 @@ static int parse_json(const char *path, json_t **ret, st_err *err)
         return rc;
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
     st_free(text);
+    if (!json && !why.text[0]) /* jansson says why, but for this */
+        return st_err_set(err, ST_ENOMEM, "%s: out of memory", path);
     if (!json)
         return st_err_set(err, ST_EFORMAT, "%s:%d:%d: %s", path, why.line, why.column,
                           why.text);

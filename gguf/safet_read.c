@@ -237,7 +237,7 @@ static int parse(safet *s, st_err *err)
     if (text[0] != '{')
         return st_err_set(err, ST_EFORMAT, "not a safetensors file: no header object");
     s->header = json_loadb(text, (size_t)header_len, JSON_REJECT_DUPLICATES, &why);
-    if (!s->header && json_error_code(&why) == json_error_out_of_memory)
+    if (!s->header && !why.text[0]) /* jansson says why, but for this */
         return st_err_set(err, ST_ENOMEM, "header: out of memory");
     if (!s->header)
         return st_err_set(err, ST_EFORMAT, "header: byte %d: %s", why.position, why.text);

@@ -11,6 +11,7 @@
 #include "gguf/encode.h"
 #include "gguf/gguf.h"
 #include "gguf/safetensors.h"
+#include "tests/fault.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -439,6 +440,20 @@ static void wrong_folders(void **state)
     remove_folder();
 }
 
+static int convert_once(void *arg)
+{
+    (void)arg;
+    return convert_folder(folder, in_folder("out.gguf"), "tiny", ST_Q8_0, NULL, NULL);
+}
+
+static void every_allocation_fails_once(void **state)
+{
+    (void)state;
+    make_folder(NULL);
+    assert_true(fault_sweep(convert_once, NULL, 1) > 100);
+    remove_folder();
+}
+
 /* What `stint convert` made of the real folder when the models were fetched. */
 static void minilm(void **state)
 {
@@ -476,6 +491,7 @@ int main(void)
         cmocka_unit_test(vocab_txt),
         cmocka_unit_test(wrong_tokenizers),
         cmocka_unit_test(wrong_folders),
+        cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(minilm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

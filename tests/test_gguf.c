@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "gguf/gguf.h"
+#include "tests/fault.h"
 #include "tests/gguf_bytes.h"
 #include <glob.h>
 #include <stdio.h>
@@ -590,6 +591,69 @@ static void writer_refuses(void **state)
     gguf_writer_free(w);
 }
 
+typedef struct sample {
+    char *data;
+    size_t len;
+} sample;
+
+static int open_and_read(void *arg)
+{
+    sample *s = arg;
+    gguf *g;
+    gguf_str *strings;
+    int32_t *ints;
+    float *floats;
+    size_t n;
+    int rc = gguf_open_bytes(s->data, s->len, &g, NULL);
+    if (rc)
+        return rc;
+    rc = gguf_strings(g, "toy.words", &strings, &n, NULL);
+    if (!rc) {
+        st_free(strings);
+        rc = gguf_i32s(g, "toy.ints", &ints, &n, NULL);
+    }
+    if (!rc) {
+        st_free(ints);
+        rc = gguf_f32s(g, "toy.floats", &floats, &n, NULL);
+    }
+    if (!rc)
+        st_free(floats);
+    gguf_close(g);
+    return rc;
+}
+
+static int build_and_write(void *arg)
+{
+    gguf_writer *w;
+    char name[16];
+    int rc = gguf_writer_new(&w, NULL);
+    if (rc)
+        return rc;
+    for (int i = 0; i < 40 && !rc; i++) { /* enough for every array to grow */
+        snprintf(name, sizeof name, "n%d", i);
+        rc = gguf_put_string(w, name, "some text", 9, NULL);
+        if (!rc)
+            rc = gguf_put_tensor(w, name, ST_F32, (uint64_t[]){3, 2}, 2, weights, NULL);
+    }
+    if (!rc)
+        rc = gguf_write(w, arg, NULL);
+    gguf_writer_free(w);
+    return rc;
+}
+
+static void every_allocation_fails_once(void **state)
+{
+    char path[] = "/tmp/stint-gguf-XXXXXX";
+    sample s;
+    (void)state;
+    sample_bytes(&s.data, &s.len);
+    assert_true(fault_sweep(open_and_read, &s, 1) > 20);
+    st_free(s.data);
+    close(mkstemp(path));
+    assert_true(fault_sweep(build_and_write, path, 1) > 90);
+    unlink(path);
+}
+
 static void real_files_open(void **state)
 {
     static const char *const patterns[] = {
@@ -634,6 +698,7 @@ int main(void)
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_changed_byte_is_survived),
         cmocka_unit_test(writer_refuses),
+        cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(real_files_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

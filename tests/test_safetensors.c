@@ -10,6 +10,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "gguf/safetensors.h"
+#include "tests/fault.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -239,12 +241,47 @@ static void writer_refuses(void **state)
     safet_writer_free(w);
 }
 
+static int write_and_open(void *arg)
+{
+    safet_writer *w;
+    safet *s;
+    char name[16];
+    int rc = safet_writer_new(&w, NULL);
+    if (rc)
+        return rc;
+    for (int i = 0; i < 40 && !rc; i++) { /* enough for every array to grow */
+        snprintf(name, sizeof name, "n%d", i);
+        rc = safet_put(w, name, "F32", (uint64_t[]){6}, 1, matrix, NULL);
+    }
+    if (!rc)
+        rc = safet_write(w, arg, NULL);
+    safet_writer_free(w);
+    if (!rc)
+        rc = safet_open(arg, &s, NULL);
+    if (!rc)
+        safet_close(s);
+    return rc;
+}
+
+static void every_allocation_fails_once(void **state)
+{
+    char path[] = "/tmp/stint-safet-XXXXXX";
+    (void)state;
+    close(mkstemp(path));
+    assert_true(fault_sweep(write_and_open, path, 1) > 8);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),           cmocka_unit_test(hostile_headers),
-        cmocka_unit_test(hostile_shapes),       cmocka_unit_test(hostile_lengths),
-        cmocka_unit_test(truncated_or_changed), cmocka_unit_test(writer_refuses),
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(hostile_headers),
+        cmocka_unit_test(hostile_shapes),
+        cmocka_unit_test(hostile_lengths),
+        cmocka_unit_test(truncated_or_changed),
+        cmocka_unit_test(writer_refuses),
+        cmocka_unit_test(every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
