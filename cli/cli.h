@@ -64,6 +64,9 @@ bool cli_stdout_is_terminal(void);
 typedef int cli_row_fn(void *arg, json_t *row, size_t line, st_err *err);
 ST_NODISCARD int cli_each_row(const char *path, cli_row_fn *fn, void *arg, st_err *err);
 
+/* A string as JSON; bytes that are not UTF-8 become U+FFFD.  NULL when out of memory. */
+json_t *cli_json_text(const char *s, size_t len);
+
 /* One line of compact JSON on standard output, flushed; `row` is released. */
 ST_NODISCARD int cli_print_json(json_t *row, st_err *err);
 

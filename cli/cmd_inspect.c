@@ -18,23 +18,6 @@ enum {
     SHOWN_BYTES = 100, /* of a string, in text */
 };
 
-/* A string as JSON; bytes that are not UTF-8 become U+FFFD. */
-static json_t *json_text(gguf_str s)
-{
-    st_buf text;
-    if (st_utf8_valid(s.data, s.len, NULL))
-        return json_stringn(s.data, s.len);
-    st_buf_init(&text, s.len * 3 + 1);
-    for (size_t i = 0, n; i < s.len; i += n) {
-        uint32_t code = st_utf8_decode(s.data + i, s.len - i, &n);
-        st_buf_add(&text, code == ST_UTF8_BAD ? "\xEF\xBF\xBD" : s.data + i,
-                   code == ST_UTF8_BAD ? 3 : n);
-    }
-    json_t *json = text.code ? NULL : json_stringn(text.data, text.len);
-    st_buf_done(&text);
-    return json;
-}
-
 static int64_t signed_at(const unsigned char *at, size_t bytes)
 {
     uint64_t v = 0;
@@ -74,7 +57,7 @@ static json_t *json_value(gguf_type type, const unsigned char **at)
     if (type == GGUF_STRING) {
         memcpy(&u, p, sizeof u);
         *at += sizeof u + u;
-        return json_text((gguf_str){(const char *)p + sizeof u, (size_t)u});
+        return cli_json_text((const char *)p + sizeof u, (size_t)u);
     }
     *at += gguf_type_bytes(type);
     memcpy(&u, p, gguf_type_bytes(type));

@@ -10,6 +10,7 @@
 /* group, name: cli_NAME is defined in cmd_NAME.c */
 #define COMMANDS(X)                                                                      \
     X("Look at models", inspect)                                                         \
+    X("Look at models", tokenize)                                                        \
     X("Look at models", logits)                                                          \
     X("Look at models", convert)                                                         \
     X("Look at models", dequant)                                                         \

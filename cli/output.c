@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -170,4 +171,20 @@ void cli_put_text(FILE *out, const char *text, size_t len)
         unsigned char c = (unsigned char)text[i];
         putc(c < 0x20 || c == 0x7F ? '?' : c, out);
     }
+}
+
+json_t *cli_json_text(const char *s, size_t len)
+{
+    st_buf text;
+    if (st_utf8_valid(s, len, NULL))
+        return json_stringn(s, len);
+    st_buf_init(&text, len * 3 + 1);
+    for (size_t i = 0, n; i < len; i += n) {
+        uint32_t code = st_utf8_decode(s + i, len - i, &n);
+        st_buf_add(&text, code == ST_UTF8_BAD ? "\xEF\xBF\xBD" : s + i,
+                   code == ST_UTF8_BAD ? 3 : n);
+    }
+    json_t *json = text.code ? NULL : json_stringn(text.data, text.len);
+    st_buf_done(&text);
+    return json;
 }

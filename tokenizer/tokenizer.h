@@ -1,8 +1,9 @@
 /* tokenizer/tokenizer.h - text to token ids and back.
  *
  * Three algorithms behind one door, chosen by tokenizer.ggml.model: "gpt2" byte-level BPE
- * with the pre-tokeniser named by tokenizer.ggml.pre, "llama" and "gemma4" SentencePiece-style
- * BPE with byte fallback, "bert" WordPiece.  Where llama.cpp and Hugging Face differ, this follows Hugging Face.
+ * with the pre-tokeniser named by tokenizer.ggml.pre, "llama" and "gemma4" SentencePiece-
+ * style BPE with byte fallback, "bert" WordPiece.  Where llama.cpp and Hugging Face
+ * differ, this follows Hugging Face.
  * Encoding takes time linear in the text up to a logarithm.
  *
  * Control tokens (<|im_end|>, </s>, ...) come only from text that the caller vouches for;
@@ -38,13 +39,14 @@ ST_NODISCARD int tok_new(const gguf *g, tok **ret_tok, st_err *err);
 void tok_free(tok *t); /* NULL allowed */
 
 /* Append the ids of text[0..len).  Any bytes are accepted; ill-formed UTF-8 is encoded by
- * its bytes where the vocabulary can, else as the unknown token.  On failure *ids keeps
- * what it had. */
+ * its bytes where the vocabulary can, else as the unknown token.  ST_ELIMIT for a text of
+ * over 1 GiB.  On failure *ids keeps what it had. */
 ST_NODISCARD int tok_encode(const tok *t, const char *text, size_t len, unsigned flags,
                             tok_ids *ids, st_err *err);
 
-/* The same for rendered templates: marks[i] != 0 says that byte i came from data, and a
- * control token is recognised only where none of its bytes is marked. */
+/* The same for rendered templates: marks[i] != 0 says that byte i came from data, and with
+ * TOK_PARSE a control token is recognised only where none of its bytes is marked.  `marks`
+ * may be NULL: nothing is data. */
 ST_NODISCARD int tok_encode_marked(const tok *t, const char *text, const unsigned char *marks,
                                    size_t len, unsigned flags, tok_ids *ids, st_err *err);
 
@@ -53,7 +55,8 @@ ST_NODISCARD int tok_encode_marked(const tok *t, const char *text, const unsigne
 ST_NODISCARD int tok_decode(const tok *t, const int32_t *ids, size_t n, bool special,
                             st_buf *out, st_err *err);
 
-/* Append the bytes of one id as it continues a text (no stripping of leading spaces). */
+/* Append the bytes of one id as it continues a text (no stripping of leading spaces); a
+ * control token is spelled. */
 ST_NODISCARD int tok_piece(const tok *t, int32_t id, st_buf *out, st_err *err);
 
 uint32_t tok_n_vocab(const tok *t);

@@ -1,0 +1,139 @@
+/* tokenizer/merge.c - join neighbouring symbols, best pair first.
+ *
+ * The symbols of a stretch form a list.  Every pair that may join waits in a heap by its
+ * order, then by its place; an entry whose symbols have changed since is recognised by
+ * its size and dropped.  n symbols cost O(n log n). */
+#include "tokenizer/tok_priv.h"
+
+#include "base/mem.h"
+
+enum { NO_SYM = UINT32_MAX };
+
+int merge_add(tok_run *r, uint32_t at, uint32_t len, int32_t id)
+{
+    if (r->n_syms == r->cap_syms) {
+        size_t cap = r->cap_syms ? 2 * r->cap_syms : 64;
+        merge_sym *syms = st_realloc_n(r->syms, cap, sizeof *syms);
+        if (!syms)
+            return ST_ENOMEM;
+        r->syms = syms;
+        r->cap_syms = cap;
+    }
+    uint32_t i = (uint32_t)r->n_syms++;
+    r->syms[i] = (merge_sym){at, len, i ? i - 1 : NO_SYM, NO_SYM, id};
+    if (i)
+        r->syms[i - 1].next = i;
+    return 0;
+}
+
+static bool before(const merge_cand *a, const merge_cand *b)
+{
+    return a->order < b->order || (a->order == b->order && a->left < b->left);
+}
+
+static void sift_down(merge_cand *heap, size_t n, size_t i)
+{
+    merge_cand moving = heap[i];
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && before(&heap[child + 1], &heap[child]))
+            child++;
+        if (!before(&heap[child], &moving))
+            break;
+        heap[i] = heap[child];
+    }
+    heap[i] = moving;
+}
+
+static void sift_up(merge_cand *heap, size_t i)
+{
+    merge_cand moving = heap[i];
+    while (i && before(&moving, &heap[(i - 1) / 2])) {
+        heap[i] = heap[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    heap[i] = moving;
+}
+
+/* What the neighbours become, and when: by rank of the pair, or by score of the text. */
+static bool may_join(const tok_run *r, const merge_sym *a, const merge_sym *b,
+                     merge_cand *ret_cand)
+{
+    const tok *t = r->t;
+    if (t->algo != TOK_SPM) {
+        const merge_slot *slot = merges_find(t, a->id, b->id);
+        if (!slot)
+            return false;
+        ret_cand->order = slot->rank;
+        ret_cand->id = slot->id;
+        return true;
+    }
+    if (a->len + b->len > t->max_text)
+        return false;
+    ret_cand->id = vocab_literal(t, r->text + a->at, a->len + b->len);
+    if (ret_cand->id < 0)
+        return false;
+    ret_cand->order = t->pieces[ret_cand->id].order;
+    return true;
+}
+
+static int queue(tok_run *r, uint32_t left, bool sift)
+{
+    if (left == NO_SYM || r->syms[left].next == NO_SYM)
+        return 0;
+    const merge_sym *a = &r->syms[left], *b = &r->syms[a->next];
+    merge_cand cand = {.left = left, .size = a->len + b->len};
+    if (!may_join(r, a, b, &cand))
+        return 0;
+    if (r->n_heap == r->cap_heap) {
+        size_t cap = r->cap_heap ? 2 * r->cap_heap : 64;
+        merge_cand *heap = st_realloc_n(r->heap, cap, sizeof *heap);
+        if (!heap)
+            return ST_ENOMEM;
+        r->heap = heap;
+        r->cap_heap = cap;
+    }
+    r->heap[r->n_heap++] = cand;
+    if (sift)
+        sift_up(r->heap, r->n_heap - 1);
+    return 0;
+}
+
+static merge_cand take_first(tok_run *r)
+{
+    merge_cand first = r->heap[0];
+    r->heap[0] = r->heap[--r->n_heap];
+    if (r->n_heap)
+        sift_down(r->heap, r->n_heap, 0);
+    return first;
+}
+
+static int join(tok_run *r, const merge_cand *cand)
+{
+    merge_sym *a = &r->syms[cand->left];
+    if (!a->len || a->next == NO_SYM || a->len + r->syms[a->next].len != cand->size)
+        return 0; /* one of them has been joined otherwise */
+    merge_sym *b = &r->syms[a->next];
+    a->len = cand->size;
+    a->id = cand->id;
+    a->next = b->next;
+    if (b->next != NO_SYM)
+        r->syms[b->next].prev = cand->left;
+    b->len = 0;
+    int rc = queue(r, a->prev, true);
+    return rc ? rc : queue(r, cand->left, true);
+}
+
+int merge_run(tok_run *r)
+{
+    int rc = 0;
+    r->n_heap = 0;
+    for (size_t i = 0; !rc && i + 1 < r->n_syms; i++)
+        rc = queue(r, (uint32_t)i, false);
+    for (size_t i = r->n_heap / 2; i-- > 0;)
+        sift_down(r->heap, r->n_heap, i);
+    while (!rc && r->n_heap) {
+        merge_cand first = take_first(r);
+        rc = join(r, &first);
+    }
+    return rc;
+}
