@@ -25,6 +25,7 @@ typedef struct tmpl tmpl;
 typedef struct tmpl_opts {
     uint64_t max_steps;   /* 0: 10 million */
     size_t max_output;    /* bytes; 0: 16 MiB */
+    size_t max_memory;    /* bytes of all values ever made; 0: 256 MiB */
     int64_t now_unix;     /* strftime_now, seconds, shown as UTC; 0: the clock */
 } tmpl_opts;
 
