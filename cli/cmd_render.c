@@ -52,6 +52,18 @@ static json_t *failure(int code, const st_err *why)
                      code == ST_ERAISED);
 }
 
+/* In ASCII: a text may hold U+2028 or U+0085, which some readers take for a line end. */
+static int print_answer(json_t *answer, st_err *err)
+{
+    if (!answer)
+        return st_err_set(err, ST_ENOMEM, "out of memory");
+    int failed = json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+    json_decref(answer);
+    if (failed || putchar('\n') == EOF || fflush(stdout) == EOF)
+        return st_err_set(err, ST_EIO, "standard output: cannot write the row");
+    return 0;
+}
+
 static int render_row(void *arg, json_t *row, size_t line, st_err *err)
 {
     const renderer *it = arg;
@@ -70,7 +82,7 @@ static int render_row(void *arg, json_t *row, size_t line, st_err *err)
     if (!rc && it->marks && answer)
         json_object_set_new(answer, "data", data_runs(&out.marks));
     tmpl_out_done(&out);
-    return cli_print_json(answer, err);
+    return print_answer(answer, err);
 }
 
 static int read_now(const cli_args *args, int64_t *ret, st_err *err)

@@ -13,6 +13,7 @@
     X("Look at models", tokenize)                                                        \
     X("Look at models", logits)                                                          \
     X("Look at models", convert)                                                         \
+    X("Look at models", render)                                                          \
     X("Look at models", dequant)                                                         \
     X("About this program", completion)                                                  \
     X("About this program", man)                                                         \

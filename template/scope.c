@@ -494,14 +494,12 @@ static int place_loop_part(resolver *x, symbols *outer, node_for *f, bool test, 
     symbols s = {.parent = outer};
     bool soft = x->soft;
     x->soft = false;
-    int rc = 0;
+    int rc = look_target(x, &s, f->target); /* first, so its slots are the same in both */
     if (!test) {
         f->extended = f->recursive || reads(f->body, "loop");
-        if (f->extended && find_name(x->p, "loop"))
+        if (!rc && f->extended && find_name(x->p, "loop"))
             rc = note_param(x, &s, find_name(x->p, "loop"));
     }
-    if (!rc)
-        rc = look_target(x, &s, f->target);
     if (!rc)
         rc = look(x, &s, test ? f->test : f->body);
     if (!rc)
