@@ -27,7 +27,7 @@ typedef struct blend {
 void blend_row(const float *const *logp, uint32_t n_experts, const double *weights,
                uint32_t k, double *ret_probs)
 {
-    double top = -INFINITY, sum = 0;
+    double top = -HUGE_VAL, sum = 0;
     memset(ret_probs, 0, k * sizeof *ret_probs);
     for (uint32_t e = 0; e < n_experts; e++)
         for (uint32_t j = 0; weights[e] > 0 && j < k; j++)

@@ -118,7 +118,7 @@ static void find_direction(state *st)
  * gradient are left for the caller.  False when no lower point was found. */
 static bool line_search(state *st, double slope, double *ret_value)
 {
-    double low = 0, high = INFINITY, step = 1;
+    double low = 0, high = HUGE_VAL, step = 1;
     for (int i = 0; i < LINE_TRIES; i++) {
         memcpy(st->trial, st->x, st->n * sizeof(float));
         add_scaled(st->trial, step, st->direction, st->n);
