@@ -300,14 +300,14 @@ int readout_raw(readout *r, const char *text, size_t len, double *ret_logp, st_e
 /* x[n] -= ln sum exp(x); returns that logarithm. */
 static double normalise(double *x, uint32_t n)
 {
-    double max = -INFINITY;
+    double max = -HUGE_VAL;
     double sum = 0;
     for (uint32_t i = 0; i < n; i++)
         max = x[i] > max ? x[i] : max;
     if (!isfinite(max)) { /* the model rules out every option: no preference */
         for (uint32_t i = 0; i < n; i++)
             x[i] = -log((double)n);
-        return -INFINITY;
+        return -HUGE_VAL;
     }
     for (uint32_t i = 0; i < n; i++)
         sum += exp(x[i] - max);

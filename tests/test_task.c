@@ -13,6 +13,7 @@
 #include "task/data.h"
 #include "task/models.h"
 #include "task/yaml.h"
+#include "tests/fault.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -462,6 +463,77 @@ static void model_names(void **state)
     unsetenv("STINT_MODELS");
 }
 
+/* ---- every allocation fails once ---- */
+
+static const char whole[] =
+    "task: t\n"
+    "models: [a, b]\n"
+    "question: {type: choice, instructions: x, choices: [{value: a, description: d}, "
+    "{value: 'b'}], abstain: true}\n"
+    "input: {max_tokens: 9, on_too_long: truncate_middle}\n"
+    "rules: [{if: {matches: 'x+'}, answer: a}, {if: {matches: y}, answer: b}]\n"
+    "data: {train: a.jsonl}\n";
+
+static int contract_work(void *arg)
+{
+    contract *c = NULL;
+    st_err err = {0};
+    int32_t rule;
+    (void)arg;
+    int rc = contract_parse("f", whole, sizeof whole - 1, &c, &err);
+    assert_int_equal(rc == 0, c != NULL);
+    assert_int_equal(rc, err.code);
+    if (rc == 0)
+        rc = contract_match(c, "zzz", 3, &rule, &err);
+    char *path = c ? contract_artifact_path(c) : NULL;
+    if (c && !path)
+        rc = ST_ENOMEM;
+    st_free(path);
+    contract_free(c);
+    return rc;
+}
+
+static void contract_without_memory(void **state)
+{
+    (void)state;
+    assert_true(fault_sweep(contract_work, NULL, 1) > 20);
+}
+
+static int rows_work(void *arg)
+{
+    static const char jsonl[] =
+        "{\"id\": 1, \"text\": \"x\", \"label\": \"a\", \"k\": 0}\n"
+        "{\"text\": \"x\", \"source\": \"s\"}\nbroken\n";
+    static const char table[] = "id,text,label,k\n1,\"x\ny\",a,0\n2,z,q,1\n";
+    const data_opts opts = {.keep_going = true};
+    const contract *c = arg;
+    st_err err = {0};
+    data_set *one = NULL;
+    data_set *two = NULL;
+    data_repeats repeats;
+    data_overlap overlap;
+    int rc =
+        data_parse("a.jsonl", jsonl, sizeof jsonl - 1, &c->question, &opts, &one, &err);
+    if (rc == 0)
+        rc =
+            data_parse("b.csv", table, sizeof table - 1, &c->question, &opts, &two, &err);
+    if (rc == 0)
+        rc = data_find_repeats(one, &repeats, &err);
+    if (rc == 0)
+        rc = data_compare(one, two, &overlap, &err);
+    data_free(one);
+    data_free(two);
+    return rc;
+}
+
+static void rows_without_memory(void **state)
+{
+    (void)state;
+    contract *c = parse_ok(small);
+    assert_true(fault_sweep(rows_work, c, 1) > 10);
+    contract_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +550,8 @@ int main(void)
         cmocka_unit_test(csv_errors),
         cmocka_unit_test(overlap_is_found),
         cmocka_unit_test(model_names),
+        cmocka_unit_test(contract_without_memory),
+        cmocka_unit_test(rows_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
