@@ -1,0 +1,191 @@
+/* cli/cmd_fit.c - stint fit: learn experts from a task's examples and write them down. */
+#include "cli/cli.h"
+
+#include "task/fitting.h"
+#include <stdio.h>
+
+static void print_score(const fit_score *s)
+{
+    if (s->n)
+        printf("  %8.3f %8.3f %7.3f", s->accuracy, s->nll, s->ece);
+    else
+        printf("  %8s %8s %7s", "-", "-", "-");
+}
+
+static void print_cost(double us)
+{
+    if (us >= 1000)
+        printf("  %9.2f ms\n", us / 1000);
+    else
+        printf("  %9.1f us\n", us);
+}
+
+static void print_expert(const fit_expert *e)
+{
+    char where[64] = "";
+    if (e->n_layers)
+        snprintf(where, sizeof where, "layer %u of %u, %s", e->layer, e->n_layers,
+                 e->pooling);
+    printf("%-34s %-28s %6.2f", e->name, where, e->weight);
+    print_score(&e->oof);
+    print_score(&e->dev);
+    print_cost(e->us);
+}
+
+static void print_experts(const fit_report *r)
+{
+    printf("%-34s %-28s %6s  %26s  %26s\n", "", "", "", "out of fold on train  ",
+           "on dev          ");
+    printf("%-34s %-28s %6s  %8s %8s %7s  %8s %8s %7s  %12s\n", "expert", "reads",
+           "weight", "accuracy", "NLL", "ECE", "accuracy", "NLL", "ECE", "a decision");
+    for (uint32_t i = 0; i < r->n_experts; i++)
+        print_expert(&r->experts[i]);
+    printf("%-34s %-28s %6s", "pool", "", "");
+    print_score(&r->pool_oof);
+    print_score(&r->pool_dev);
+    print_cost(r->pool_us);
+    if (r->n_rare)
+        printf("%u options have fewer than two rows\n", r->n_rare);
+}
+
+static void print_tuning(const fitting *f)
+{
+    const readout_tuning *t = &f->tuning;
+    printf("\nzero-shot by %s, on %u rows:\n", f->reader, t->n_rows);
+    printf("%-24s %9s %11s %8s %8s  %12s\n", "asked by", "rotations", "temperature",
+           "accuracy", "NLL", "a decision");
+    for (uint32_t i = 0; i < t->n_trials; i++) {
+        const readout_trial *trial = &t->trials[i];
+        char way[40];
+        snprintf(way, sizeof way, "%s%s%s", readout_mode_name(trial->opts.mode),
+                 trial->opts.pmi ? " with PMI" : "", i == t->best ? " (chosen)" : "");
+        printf("%-24s %9u %11.3g %8.3f %8.3f", way, trial->opts.rotations,
+               trial->opts.temperature, trial->accuracy, trial->nll);
+        print_cost(trial->us);
+    }
+    if (t->refused[0])
+        printf("codes were not tried: %s\n", t->refused);
+}
+
+static json_t *score_json(const fit_score *s)
+{
+    if (!s->n)
+        return json_null();
+    return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s->n, "accuracy",
+                     s->accuracy, "macro_f1", s->macro_f1, "nll", s->nll, "ece", s->ece,
+                     "ece_noise", s->ece_noise);
+}
+
+static json_t *expert_json(const fit_expert *e)
+{
+    return json_pack("{s:s, s:s, s:s?, s:i, s:s, s:f, s:f, s:f, s:o, s:o}", "name",
+                     e->name, "kind", e->kind, "model", e->model, "layer", (int)e->layer,
+                     "pooling", e->pooling, "reg", e->reg, "weight", e->weight, "us",
+                     e->us, "oof", score_json(&e->oof), "dev", score_json(&e->dev));
+}
+
+static int print_json(const fitting *f, st_err *err)
+{
+    const fit_report *r = fitted_report(f->fitted);
+    json_t *experts = json_array();
+    json_t *trials = json_array();
+    for (uint32_t i = 0; i < r->n_experts; i++)
+        json_array_append_new(experts, expert_json(&r->experts[i]));
+    for (uint32_t i = 0; f->tuned && i < f->tuning.n_trials; i++) {
+        const readout_trial *t = &f->tuning.trials[i];
+        json_array_append_new(
+            trials, json_pack("{s:s, s:b, s:i, s:f, s:f, s:f, s:f, s:b}", "mode",
+                              readout_mode_name(t->opts.mode), "pmi", t->opts.pmi,
+                              "rotations", (int)t->opts.rotations, "temperature",
+                              t->opts.temperature, "accuracy", t->accuracy, "nll", t->nll,
+                              "us", t->us, "chosen", i == f->tuning.best));
+    }
+    return cli_print_json(
+        json_pack("{s:s, s:o, s:{s:o, s:o, s:f, s:f}, s:o, s:f}", "artifact", f->path,
+                  "experts", experts, "pool", "oof", score_json(&r->pool_oof), "dev",
+                  score_json(&r->pool_dev), "temperature", r->temperature, "us",
+                  r->pool_us, "readout", trials, "seconds", r->seconds),
+        err);
+}
+
+static void print_text(const fitting *f)
+{
+    const fit_report *r = fitted_report(f->fitted);
+    if (r->n_experts)
+        print_experts(r);
+    if (f->tuned)
+        print_tuning(f);
+    printf("\nwritten: %s (%.1f s)\n", f->path, r->seconds);
+}
+
+static int run(cli_args *args, st_err *err)
+{
+    st_progress progress = cli_progress();
+    uint64_t threads, folds, seed;
+    fitting *f;
+    fitting_opts opts = {
+        .fit = {.no_words = cli_flag(args, "no-words"),
+                .no_heads = cli_flag(args, "no-heads"),
+                .no_neighbours = cli_flag(args, "no-neighbours"),
+                .progress = &progress},
+        .no_readout = cli_flag(args, "no-readout"),
+        .artifact = cli_get(args, "out"),
+    };
+    int rc = cli_u64(args, "threads", 0, 1, 1024, &threads, err);
+    if (rc == 0)
+        rc = cli_u64(args, "folds", 0, 2, 20, &folds, err);
+    if (rc == 0)
+        rc = cli_u64(args, "seed", 1, 0, UINT64_MAX, &seed, err);
+    if (rc)
+        return rc;
+    opts.fit.n_threads = (unsigned)threads;
+    opts.fit.n_folds = (uint32_t)folds;
+    opts.fit.seed = seed;
+    rc = fitting_run(cli_operand(args, 0), &opts, &f, err);
+    cli_progress_end();
+    if (rc)
+        return rc;
+    if (cli_flag(args, "json"))
+        rc = print_json(f, err);
+    else
+        print_text(f);
+    fitting_free(f);
+    return rc;
+}
+
+static const cli_option options[] = {
+    {"out", 'o', "FILE", "Write here instead of TASKNAME.stint beside the contract."},
+    {"threads", 't', "N", "Use N threads; as many as this process may use by default."},
+    {"seed", 0, "N", "Seed of the folds; 1 by default."},
+    {"folds", 0, "N", "Folds for out-of-fold predictions; 5 by default."},
+    {"no-words", 0, NULL, "Leave out the expert on words."},
+    {"no-heads", 0, NULL, "Leave out heads on the models' states."},
+    {"no-neighbours", 0, NULL, "Leave out the nearest examples."},
+    {"no-readout", 0, NULL, "Do not choose how the model is asked zero-shot."},
+    {"json", 0, NULL, "Print the report as one JSON object."},
+    {0},
+};
+
+const cli_command cli_fit = {
+    .name = "fit",
+    .summary = "learn experts from a task's examples, pool them, write them down",
+    .operands = "TASK.yaml",
+    .min_operands = 1,
+    .max_operands = 1,
+    .options = options,
+    .details =
+        "Fits words, a head on each model's hidden state and the nearest examples on "
+        "data.train, and pools them; everything is chosen by out-of-fold predictions, "
+        "and "
+        "data.dev is only reported on.  Where the contract names a language model, the "
+        "way "
+        "to ask it zero-shot (label texts or codes, PMI, rotations, temperature) is "
+        "chosen "
+        "on data.dev, or on data.train where there is no dev.\n\n"
+        "The result is one file, bound to the digests of contract, weights and "
+        "tokenizers; "
+        "`stint decide` refuses it with any other.",
+    .example = "stint fit examples/support/task.yaml\n"
+               "expert   reads   weight   accuracy ...",
+    .run = run,
+};
