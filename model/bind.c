@@ -232,7 +232,8 @@ int bind_pack(binder *b, workers *w, void **ret_block, st_err *err)
         int rc = kern_dequant(item->t->type, item->blocks, item->n, room, err);
         if (rc) {
             st_free(block);
-            return st_err_at(err, "tensor '%s'", item->t->name);
+            st_err_at(err, "tensor '%s'", item->t->name);
+            return rc; /* st_err_at knows no code without an err */
         }
         *item->vector = room;
     }

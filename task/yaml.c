@@ -21,6 +21,7 @@ typedef struct builder {
     unsigned n_documents;
 } builder;
 
+ST_PRINTF(5, 0)
 static int fail_at(const yaml *y, unsigned line, unsigned column, st_err *err,
                    const char *fmt, va_list ap) ST_PRINTF(5, 0);
 static int fail_at(const yaml *y, unsigned line, unsigned column, st_err *err,
