@@ -71,6 +71,6 @@ json_t *cli_json_text(const char *s, size_t len);
 ST_NODISCARD int cli_print_json(json_t *row, st_err *err);
 
 /* Text from a file that nobody vouches for: control characters, which could drive the
- * terminal, are shown as "?". */
+ * terminal, and bytes that are not UTF-8 are shown as "?". */
 void cli_put_text(FILE *out, const char *text, size_t len);
 #endif

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/utf8.h"
+#include "base/utf8.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -165,11 +166,21 @@ int cli_print_json(json_t *row, st_err *err)
     return 0;
 }
 
+/* Controls (C0, DEL, C1), and the marks that turn the direction of what follows. */
+static bool drives_terminal(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7F && code < 0xA0) ||
+           (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+}
+
 void cli_put_text(FILE *out, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        putc(c < 0x20 || c == 0x7F ? '?' : c, out);
+    for (size_t i = 0, n; i < len; i += n) {
+        uint32_t code = st_utf8_decode(text + i, len - i, &n);
+        if (code == ST_UTF8_BAD || drives_terminal(code))
+            putc('?', out);
+        else
+            fwrite(text + i, 1, n, out);
     }
 }
 
