@@ -31,8 +31,8 @@ st_isa st_cpu_isa_best(void)
     __builtin_cpu_init();
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     int avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                 __builtin_cpu_supports("avx512vl");
+                 __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (avx512 && __builtin_cpu_supports("avx512vnni"))
         return ST_ISA_AVX512_VNNI;
     return avx512 ? ST_ISA_AVX512 : avx2 ? ST_ISA_AVX2 : ST_ISA_C;
@@ -61,8 +61,8 @@ int st_cpu_isa(st_isa *ret_isa, st_err *err)
     else if (strcmp(mask, "avx512") == 0)
         most = ST_ISA_AVX512_VNNI;
     else
-        return st_err_set(err, ST_EINVAL, "STINT_CPU=%s: expected c, neon, avx2 or avx512",
-                          mask);
+        return st_err_set(err, ST_EINVAL,
+                          "STINT_CPU=%s: expected c, neon, avx2 or avx512", mask);
     int family_ok = most == ST_ISA_C || (most == ST_ISA_NEON) == (best == ST_ISA_NEON);
     int level_ok = strcmp(mask, "avx512") != 0 || best >= ST_ISA_AVX512;
     if (!family_ok || !level_ok || (most == ST_ISA_AVX2 && best < ST_ISA_AVX2))

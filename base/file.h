@@ -22,9 +22,10 @@ ST_NODISCARD int st_file_read(const char *path, size_t limit, char **ret_data,
 
 /* Write to a temporary file beside `path`, flush it to disk and rename it over `path`:
  * a reader sees the old bytes or the new ones, also after a power cut. */
-ST_NODISCARD int st_file_write(const char *path, const void *data, size_t len, st_err *err);
+ST_NODISCARD int st_file_write(const char *path, const void *data, size_t len,
+                               st_err *err);
 
-/* The same from several runs of bytes, one after the other, without joining them first. */
+/* The same from several runs of bytes, one after the other, without joining them. */
 typedef struct st_part {
     const void *data;
     size_t len;

@@ -10,11 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-void *st_alloc(size_t bytes);                  /* NULL when out of memory; 0 gives 1 byte */
+void *st_alloc(size_t bytes);                  /* NULL when out of memory; 0: a byte */
 void *st_alloc_n(size_t count, size_t size);   /* uninitialised; NULL also on overflow */
 void *st_zalloc_n(size_t count, size_t size);  /* zeroed */
 void *st_realloc_n(void *p, size_t count, size_t size); /* p stays valid when NULL */
-void *st_aligned_n(size_t count, size_t size); /* 64-byte aligned, uninitialised; st_free */
+void *st_aligned_n(size_t count, size_t size); /* 64-byte aligned, uninitialised */
 void *st_dup(const void *p, size_t bytes);     /* copy of the bytes plus one NUL byte */
 char *st_strdup(const char *s);
 void st_free(void *p); /* NULL allowed */

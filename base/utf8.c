@@ -24,7 +24,8 @@ uint32_t st_utf8_decode(const char *s, size_t n, size_t *ret_len)
         *ret_len = 3;
         return code;
     }
-    if (c >= 0xF0 && c <= 0xF4 && is_tail(s, n, 1) && is_tail(s, n, 2) && is_tail(s, n, 3)) {
+    if (c >= 0xF0 && c <= 0xF4 && is_tail(s, n, 1) && is_tail(s, n, 2) &&
+        is_tail(s, n, 3)) {
         uint32_t code = (c & 0x07) << 18 | (u[1] & 0x3Fu) << 12 | (u[2] & 0x3Fu) << 6 |
                         (u[3] & 0x3Fu);
         if (code < 0x10000 || code > 0x10FFFF)

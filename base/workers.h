@@ -14,8 +14,8 @@
 
 typedef struct workers workers;
 
-/* One chunk: `chunk` in [0, n_chunks), `worker` in [0, workers_count()): a private scratch
- * area may be chosen by it. */
+/* One chunk: `chunk` in [0, n_chunks), `worker` in [0, workers_count()): a private
+ * scratch area may be chosen by it. */
 typedef void workers_fn(void *arg, uint32_t chunk, uint32_t worker);
 
 /* `n_threads` in all, the caller included; 0 means st_cpu_count(). */

@@ -75,10 +75,10 @@ static int render_row(void *arg, json_t *row, size_t line, st_err *err)
         return rc;
     tmpl_out_init(&out);
     rc = tmpl_render(it->t, row, &it->opts, &out, &why);
-    json_t *answer = rc ? failure(rc, &why)
-                        : json_pack("{s:o}", "text",
-                                    json_stringn(out.text.data ? out.text.data : "",
-                                                 out.text.len));
+    json_t *answer =
+        rc ? failure(rc, &why)
+           : json_pack("{s:o}", "text",
+                       json_stringn(out.text.data ? out.text.data : "", out.text.len));
     if (!rc && it->marks && answer)
         json_object_set_new(answer, "data", data_runs(&out.marks));
     tmpl_out_done(&out);
@@ -113,8 +113,8 @@ static int run(cli_args *args, st_err *err)
     if (rc)
         st_err_at(err, "%s", path);
     else
-        rc = cli_each_row(cli_n_operands(args) ? cli_operand(args, 0) : "-", render_row, &it,
-                          err);
+        rc = cli_each_row(cli_n_operands(args) ? cli_operand(args, 0) : "-", render_row,
+                          &it, err);
     tmpl_free(it.t);
     st_free(source);
     return rc;
@@ -135,15 +135,17 @@ const cli_command cli_render = {
     .max_operands = 1,
     .options = options,
     .details =
-        "Reads one JSON object a line, from a file or standard input, and writes one line "
+        "Reads one JSON object a line, from a file or standard input, and writes one "
+        "line "
         "for each: {\"text\"} or {\"error\", \"raised_by_template\"}.\n"
         "Every member of a row is a variable of the template (messages, tools, "
         "add_generation_prompt, bos_token, ...), and so is every member of its member "
         "\"extra\". tools and documents are null where the row has none.\n"
-        "The clock of strftime_now stands at 2025-03-14 15:09:26 UTC unless --now moves it, "
+        "The clock of strftime_now stands at 2025-03-14 15:09:26 UTC unless --now moves "
+        "it, "
         "so that the same rows give the same bytes on any day.",
-    .example =
-        "echo '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}' | stint render -t chat.jinja\n"
-        "{\"text\":\"<|im_start|>user\\nHi<|im_end|>\\n\"}",
+    .example = "echo '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}' | stint "
+               "render -t chat.jinja\n"
+               "{\"text\":\"<|im_start|>user\\nHi<|im_end|>\\n\"}",
     .run = run,
 };

@@ -56,8 +56,8 @@ static int encode_row(void *arg, json_t *row, size_t line, st_err *err)
         rc = row_flag(row, "literal", false, &literal, err);
     if (!rc)
         rc = tok_encode(arg, json_string_value(text), json_string_length(text),
-                        (literal ? TOK_LITERAL : TOK_PARSE) | (special ? TOK_ADD : 0), &ids,
-                        err);
+                        (literal ? TOK_LITERAL : TOK_PARSE) | (special ? TOK_ADD : 0),
+                        &ids, err);
     if (!rc)
         rc = print_ids(&ids, err);
     tok_ids_done(&ids);
@@ -180,7 +180,8 @@ static int run(cli_args *args, st_err *err)
 
 static const cli_option options[] = {
     {"model", 'm', "FILE", "The GGUF file; one that has only a vocabulary will do."},
-    {"jsonl", 0, NULL, "Read rows {\"text\"} from FILE or standard input, write {\"ids\"}."},
+    {"jsonl", 0, NULL,
+     "Read rows {\"text\"} from FILE or standard input, write {\"ids\"}."},
     {"decode", 0, NULL, "Read rows {\"ids\"}, write {\"text\"}."},
     {"literal", 0, NULL, "Take control tokens that the text spells as plain text."},
     {"special", 0, NULL, "Add what the model adds, such as its first token."},
@@ -193,11 +194,12 @@ const cli_command cli_tokenize = {
     .operands = "[TEXT|FILE]",
     .max_operands = 1,
     .options = options,
-    .details = "Without --jsonl the operand is the text itself, or standard input is the "
-               "text, and each token is shown with the text it stands for.\n\n"
-               "A row may have \"special\": true (add what the model adds) and \"literal\": "
-               "true (recognise no control token).  When decoding, \"special\": false leaves "
-               "control tokens out.",
+    .details =
+        "Without --jsonl the operand is the text itself, or standard input is the "
+        "text, and each token is shown with the text it stands for.\n\n"
+        "A row may have \"special\": true (add what the model adds) and \"literal\": "
+        "true (recognise no control token).  When decoding, \"special\": false leaves "
+        "control tokens out.",
     .example = "stint tokenize -m SmolLM2-135M-Instruct.Q4_1.gguf 'Hello world'\n"
                "   19556  \"Hello\"\n"
                "     905  \" world\"\n"

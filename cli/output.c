@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/utf8.h"
-#include "base/utf8.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -188,7 +188,8 @@ static void utf8_edges(void **state)
         else
             assert_true(back == c && n == len);
     }
-    const char *bad[] = {"\xC0\x80", "\xE0\x80\x80", "\xF5\x80\x80\x80", "\x80", "\xE2\x82"};
+    const char *bad[] = {"\xC0\x80", "\xE0\x80\x80", "\xF5\x80\x80\x80", "\x80",
+                         "\xE2\x82"};
     for (size_t i = 0; i < ST_COUNT(bad); i++) {
         assert_int_equal(st_utf8_decode(bad[i], strlen(bad[i]), &n), ST_UTF8_BAD);
         assert_int_equal(n, 1);
@@ -203,8 +204,8 @@ static void sha_known_answer(void **state)
     char hex[ST_DIGEST_TEXT];
     (void)state;
     st_sha_of("abc", 3, hex); /* FIPS 180-4 example */
-    assert_string_equal(hex,
-                        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_string_equal(
+        hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 typedef struct tally {
@@ -235,7 +236,8 @@ static void workers_each_chunk_once(void **state)
             assert_int_equal(atomic_exchange(&t.seen[i], 0), 1);
         assert_int_equal(t.seen[n], 0);
         if (round % 500 == 0)
-            nanosleep(&(struct timespec){0, 2000000}, NULL); /* let the threads fall asleep */
+            nanosleep(&(struct timespec){0, 2000000},
+                      NULL); /* let the threads fall asleep */
     }
     assert_int_equal(t.bad_worker, 0);
     workers_free(w);
@@ -276,18 +278,12 @@ static void rng_below_is_uniform(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(err_first_wins),
-        cmocka_unit_test(err_long_place_is_kept),
-        cmocka_unit_test(buf_limit_sticks),
-        cmocka_unit_test(map_many_keys),
-        cmocka_unit_test(file_round_trip),
-        cmocka_unit_test(f16_every_value),
-        cmocka_unit_test(dtype_sizes),
-        cmocka_unit_test(utf8_edges),
-        cmocka_unit_test(sha_known_answer),
-        cmocka_unit_test(workers_each_chunk_once),
-        cmocka_unit_test(cpu_mask),
-        cmocka_unit_test(rng_below_is_uniform),
+        cmocka_unit_test(err_first_wins),   cmocka_unit_test(err_long_place_is_kept),
+        cmocka_unit_test(buf_limit_sticks), cmocka_unit_test(map_many_keys),
+        cmocka_unit_test(file_round_trip),  cmocka_unit_test(f16_every_value),
+        cmocka_unit_test(dtype_sizes),      cmocka_unit_test(utf8_edges),
+        cmocka_unit_test(sha_known_answer), cmocka_unit_test(workers_each_chunk_once),
+        cmocka_unit_test(cpu_mask),         cmocka_unit_test(rng_below_is_uniform),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
