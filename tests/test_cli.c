@@ -167,8 +167,11 @@ static void help_is_complete(void **state)
         assert_non_null(c->example);
         assert_non_null(c->operands);
         cli_help_command(out, c);
-        for (size_t j = 0; j < i; j++)
+        for (size_t j = 0; j < i; j++) {
             assert_string_not_equal(rows[j].command->name, c->name);
+            if (strcmp(rows[j].group, rows[i].group) == 0) /* groups stand together */
+                assert_string_equal(rows[i - 1].group, rows[i].group);
+        }
     }
     fclose(out);
     for (size_t i = 0; i < n; i++) {

@@ -350,6 +350,12 @@ static void hostile_counts(void **state)
         put_header(&b, 3, many[i], 0);
         refused(&b, ST_EFORMAT, "tensors do not fit");
     }
+    put_header(&b, 3, 0, 65537); /* really there, and one too many */
+    for (int i = 0; i < 65537; i++) {
+        put_u64(&b, 1);
+        st_buf_add(&b, "k\0\0\0\0\0", 6);
+    }
+    refused(&b, ST_ELIMIT, "65537 keys, more than 65536");
     static const gguf_type elems[] = {GGUF_U8, GGUF_U32, GGUF_F64, GGUF_STRING};
     for (size_t i = 0; i < ST_COUNT(many); i++) {
         for (size_t j = 0; j < ST_COUNT(elems); j++) {
