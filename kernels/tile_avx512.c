@@ -1,19 +1,27 @@
-/* kernels/tile_avx512.c - integer matrix products without VNNI: VPMADDUBSW.
+/* kernels/tile_avx512.c - integer matrix products with VPMADDUBSW, without VNNI.
  *
- * It multiplies unsigned by signed bytes and adds pairs into 16 bits, saturating.  So that
- * nothing saturates, as many groups of columns are added in 16 bits as the largest code
- * allows (a pair is at most 2 * 127 * code): 8 for codes up to 15, 4 up to 31, 2 up to 63.
- * Formats around 128 use the sign: |w| <= 128 times x with the sign of w fits once. */
-#include "kernels/avx512.h"
-#include "kernels/unpack_avx512.h"
+ * The instruction multiplies unsigned by signed bytes and adds pairs into 16 bits,
+ * saturating.  So that nothing saturates, as many groups of columns are added in 16 bits
+ * as the largest code allows (a pair is at most 2 * 127 * code): 8 for codes up to 15, 4
+ * up to 31, 2 up to 63.  Formats around 128 use the sign: |w| <= 128 times x with the sign
+ * of w fits once. */
+#include "kernels/tile.h"
 
+#include <immintrin.h>
 #include <string.h>
+
+enum { TOKENS = 8 };
 
 ST_INLINE __m512i act_load(const kqact *x, int g)
 {
     int32_t four;
     memcpy(&four, x->q + 4 * g, 4);
     return _mm512_set1_epi32(four);
+}
+
+ST_INLINE __m512i code_load(const uint8_t *u)
+{
+    return _mm512_load_si512(u);
 }
 
 ST_INLINE __m512i pairs_add(__m512i sum, __m512i pairs)
@@ -25,28 +33,32 @@ ST_INLINE __m512i pairs_add(__m512i sum, __m512i pairs)
 ST_INLINE void sums_unsigned(int n, int run, const uint8_t (*u)[64], int g0, int g1,
                              const kqact *x, __m512i *sum)
 {
-    for (int g = g0; g < g1; g += run) {
-        for (int t = 0; t < n; t++) {
-            __m512i pairs = _mm512_setzero_si512();
-            for (int i = g; i < g + run; i++)
-                pairs = _mm512_add_epi16(
-                    pairs, _mm512_maddubs_epi16(_mm512_load_si512(u[i]), act_load(&x[t], i)));
-            sum[t] = pairs_add(sum[t], pairs);
+    for (int from = g0; from < g1; from += run) {
+        __m512i pairs[TOKENS];
+        for (int g = from; g < from + run; g++) {
+            __m512i w = code_load(u[g]);
+            for (int t = 0; t < n; t++) {
+                __m512i p = _mm512_maddubs_epi16(w, act_load(&x[t], g));
+                pairs[t] = g == from ? p : _mm512_add_epi16(pairs[t], p);
+            }
         }
+        for (int t = 0; t < n; t++)
+            sum[t] = pairs_add(sum[t], pairs[t]);
     }
 }
 
-ST_INLINE void sums_signed(int n, const uint8_t (*u)[64], const kqact *x, __m512i *sum)
+ST_INLINE void sums_signed(int n, const uint8_t (*u)[64], const kqact *x,
+                           __m512i *sum)
 {
-    const __m512i flip = _mm512_set1_epi8((char)0x80), zero = _mm512_setzero_si512();
+    const __m512i flip = _mm512_set1_epi8((char)0x80);
     for (int g = 0; g < 8; g++) {
-        __m512i w = _mm512_xor_si512(_mm512_load_si512(u[g]), flip);
+        __m512i w = _mm512_xor_si512(code_load(u[g]), flip);
+        __m512i size = _mm512_abs_epi8(w);
         __mmask64 negative = _mm512_movepi8_mask(w);
-        w = _mm512_abs_epi8(w);
         for (int t = 0; t < n; t++) {
             __m512i q = act_load(&x[t], g);
-            q = _mm512_mask_sub_epi8(q, negative, zero, q);
-            sum[t] = pairs_add(sum[t], _mm512_maddubs_epi16(w, q));
+            q = _mm512_mask_sub_epi8(q, negative, _mm512_setzero_si512(), q);
+            sum[t] = pairs_add(sum[t], _mm512_maddubs_epi16(size, q));
         }
     }
 }
@@ -56,7 +68,7 @@ ST_INLINE void block_mul(int n, int run, bool has_min, bool halves, int shift,
                          const kstrip *s, uint32_t b, const kqact *x, __m512 *a)
 {
     for (int h = 0; h <= halves; h++) {
-        __m512i sum[8];
+        __m512i sum[TOKENS];
         for (int t = 0; t < n; t++)
             sum[t] = _mm512_set1_epi32(
                 has_min || !run ? 0 : (halves ? x[t].z2[h] : x[t].z) * (1 << shift));
@@ -80,7 +92,7 @@ ST_INLINE void tokens_mul(int n, int run, bool has_min, bool halves, int shift,
                           const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
                           float (*acc)[KERN_PANEL])
 {
-    __m512 a[8];
+    __m512 a[TOKENS];
     for (int t = 0; t < n; t++)
         a[t] = _mm512_load_ps(acc[t]);
     for (uint32_t b = 0; b < nb; b++)
@@ -89,37 +101,36 @@ ST_INLINE void tokens_mul(int n, int run, bool has_min, bool halves, int shift,
         _mm512_store_ps(acc[t], a[t]);
 }
 
-ST_INLINE void kind_mul(int run, bool has_min, bool halves, const kfmt *f, const kstrip *s,
+ST_INLINE void kind_mul(int run, bool has_min, bool halves, int shift, const kstrip *s,
                         uint32_t nb, const kqact *x, size_t stride, uint32_t n,
                         float (*acc)[KERN_PANEL])
 {
     uint32_t t = 0;
-    for (; t + 8 <= n; t += 8)
-        tokens_mul(8, run, has_min, halves, f->shift, s, nb, x + t, stride, acc + t);
-    for (; t + 3 <= n; t += 3)
-        tokens_mul(3, run, has_min, halves, f->shift, s, nb, x + t, stride, acc + t);
+    for (; t + TOKENS <= n; t += TOKENS)
+        tokens_mul(TOKENS, run, has_min, halves, shift, s, nb, x + t, stride, acc + t);
     for (; t < n; t++)
-        tokens_mul(1, run, has_min, halves, f->shift, s, nb, x + t, stride, acc + t);
+        tokens_mul(1, run, has_min, halves, shift, s, nb, x + t, stride, acc + t);
 }
 
 void tile_avx512(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
-                 uint32_t n, float (*acc)[KERN_PANEL])
+               uint32_t n, float (*acc)[KERN_PANEL])
 {
-    const bool small = f->planes == Q_NIBBLES && (f->has_min || f->shift == 3);
-    if (!f->has_min && f->shift == 7)
-        kind_mul(0, false, false, f, s, nb, x, stride, n, acc);
+    const int shift = f->shift;
+    const bool nibbles = f->planes == Q_NIBBLES;
+    if (!f->has_min && shift == 7)
+        kind_mul(0, false, false, shift, s, nb, x, stride, n, acc);
     else if (f->halves && f->has_min) /* Q2_K: codes up to 3 */
-        kind_mul(4, true, true, f, s, nb, x, stride, n, acc);
-    else if (f->halves && f->shift == 2) /* Q3_K: 7 */
-        kind_mul(4, false, true, f, s, nb, x, stride, n, acc);
+        kind_mul(4, true, true, shift, s, nb, x, stride, n, acc);
+    else if (f->halves && shift == 2) /* Q3_K: 7 */
+        kind_mul(4, false, true, shift, s, nb, x, stride, n, acc);
     else if (f->halves) /* Q6_K: 63 */
-        kind_mul(2, false, true, f, s, nb, x, stride, n, acc);
-    else if (small && f->has_min) /* Q4_1, Q4_K: 15 */
-        kind_mul(8, true, false, f, s, nb, x, stride, n, acc);
-    else if (small) /* Q4_0: 15 */
-        kind_mul(8, false, false, f, s, nb, x, stride, n, acc);
+        kind_mul(2, false, true, shift, s, nb, x, stride, n, acc);
+    else if (nibbles && f->has_min) /* Q4_1, Q4_K: 15 */
+        kind_mul(8, true, false, shift, s, nb, x, stride, n, acc);
+    else if (nibbles && shift == 3) /* Q4_0: 15 */
+        kind_mul(8, false, false, shift, s, nb, x, stride, n, acc);
     else if (f->has_min) /* Q5_1, Q5_K: 31 */
-        kind_mul(4, true, false, f, s, nb, x, stride, n, acc);
+        kind_mul(4, true, false, shift, s, nb, x, stride, n, acc);
     else /* Q5_0: 31, MXFP4: 28 */
-        kind_mul(4, false, false, f, s, nb, x, stride, n, acc);
+        kind_mul(4, false, false, shift, s, nb, x, stride, n, acc);
 }

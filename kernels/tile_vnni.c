@@ -5,8 +5,10 @@
  * start from -offset * sum(q), so that weights may be unsigned, and become floats once a
  * block (or half).  12 tokens share each weight register: 12 integer and 12 float
  * accumulators, and the scales, fill the 32 registers. */
-#include "kernels/avx512.h"
-#include "kernels/unpack_avx512.h"
+#include "kernels/tile.h"
+#include "kernels/vec_avx512.h"
+
+#include "kernels/unpack_vec.h"
 
 #include <string.h>
 
@@ -130,7 +132,7 @@ ST_INLINE void one_type(st_dtype t, const kmat *w, const unsigned char *panel,
 {
     const kfmt f = kfmt_of(t);
     const uint32_t blocks = w->cols / KERN_QBLOCK, per = f.super / KERN_QBLOCK;
-    const __m512i codes = codes_load(t);
+    const bvec table = table_load(t);
     __m512 a = _mm512_setzero_ps();
     for (uint32_t b0 = 0; b0 < blocks; b0 += f.bunch) {
         const uint32_t nb = blocks - b0 < f.bunch ? blocks - b0 : f.bunch;
@@ -139,7 +141,7 @@ ST_INLINE void one_type(st_dtype t, const kmat *w, const unsigned char *panel,
         for (uint32_t b = 0; b < nb; b++, panel += f.block_bytes, x += stride) {
             __m512i u[8];
             __m512 d[2], m[2];
-            block_unpack(t, codes, panel, u);
+            block_unpack(t, table, panel, 0, u);
             scales_unpack(t, rec + b / per * record_bytes(&f), b % per, d, m);
             a = block_one(f, u, d, m, x, a);
         }
