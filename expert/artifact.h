@@ -38,7 +38,7 @@ typedef struct artifact_model { /* a model of the contract as it was at fit time
  * format version. */
 ST_NODISCARD int artifact_open(const char *path, artifact **ret_artifact, st_err *err);
 ST_NODISCARD int artifact_open_bytes(const void *data, size_t len, artifact **ret_artifact,
-                                     st_err *err); /* the bytes must outlive it */
+                                     st_err *err); /* the bytes are copied */
 void artifact_close(artifact *a); /* NULL allowed */
 
 const char *artifact_digest(const artifact *a);   /* of the file: names the version */

@@ -1,0 +1,37 @@
+/* expert/learn.h - a logistic regression with everything chosen out of fold.
+ *
+ * The last `n_hints` rows are encoded label names: training rows of weight 1 that belong to
+ * no fold, kept if the out-of-fold predictions are better with them.  The regulariser is
+ * the best of a falling series, each solution started from the one before.
+ *
+ * Threads: the gemm's owner. */
+#ifndef EXPERT_LEARN_H
+#define EXPERT_LEARN_H
+#include "base/progress.h"
+#include "stats/logistic.h"
+
+typedef struct learn_rows {
+    logit_rows rows;       /* n + n_hints of them */
+    const int32_t *labels; /* [n + n_hints] */
+    uint32_t n, n_hints;
+    const uint8_t *folds; /* [n] */
+    uint32_t n_folds;
+    uint32_t k;
+} learn_rows;
+
+typedef struct learn_opts {
+    const double *l2; /* falling */
+    uint32_t n_l2;
+    uint32_t max_iters;
+    const char *what; /* for progress: "fitting words" */
+    const st_progress *progress;
+} learn_opts;
+
+/* ret_model [logit_size] fitted on all rows, ret_logp [n, k] out of fold, not tempered.
+ * ST_ENOMEM, ST_ECANCELLED. */
+ST_NODISCARD int learn_run(gemm *g, const learn_rows *t, const learn_opts *opts,
+                           float *ret_model, float *ret_logp, double *ret_l2, st_err *err);
+
+/* Mean NLL of log-probabilities [n, k] at their best temperature. */
+double learn_nll(const float *logp, const int32_t *labels, uint32_t n, uint32_t k);
+#endif

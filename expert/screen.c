@@ -1,0 +1,335 @@
+/* expert/screen.c - choose a reading.
+ *
+ * The states of all layers are kept for the sample, so a candidate costs one closed-form
+ * fit a fold and no pass of the model.  Wide states are folded to SKETCH numbers by signed
+ * sums (a count sketch), which keeps distances well enough to compare candidates. */
+#include "expert/screen.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "expert/learn.h"
+#include "stats/folds.h"
+#include "stats/lda.h"
+#include <math.h>
+#include <string.h>
+
+enum {
+    MOST_ROWS = 2000,
+    LEAST_ROWS = 200,
+    PROMPT_ROWS = 600, /* at most, with the prompt, which is many times longer */
+    SKETCH = 1152,
+    N_FOLDS = 3,
+    ALL_FOLDS_ROWS = 1200, /* up to here every fold is judged, above only the first */
+    MORE_TRIED = 8,        /* layers tried beside the best */
+    SKETCH_SEED = 5,
+};
+#define BUDGET_MACS 1.2e12         /* multiplications spent on states of the sample */
+#define BUDGET_BYTES (256.0 * (1 << 20)) /* memory for them */
+#define SHRINK 0.2
+#define BETTER 0.985 /* a further layer must bring the NLL below this share */
+
+typedef struct sample {
+    const reading_job *job;
+    gemm *g;
+    words_text *texts;
+    int32_t *labels;
+    uint32_t n, k;
+    uint8_t *folds;
+    uint32_t n_layers, n_embd; /* of the model; states are [n, n_layers + 1, n_embd] */
+    float *mean[2], *last[2];  /* [0] bare, [1] in the prompt; NULL when not tried */
+    uint32_t prompt_rows;      /* the first rows that have prompt states */
+    st_err *err;
+} sample;
+
+typedef struct judged_reading {
+    reading r;
+    double nll;
+} judged_reading;
+
+static void sample_done(sample *s)
+{
+    st_free(s->texts);
+    st_free(s->labels);
+    st_free(s->folds);
+    for (int i = 0; i < 2; i++) {
+        st_free(s->mean[i]);
+        st_free(s->last[i]);
+    }
+}
+
+static uint32_t limit_rows(double want, uint32_t least, uint32_t most)
+{
+    return want < least ? least : want > most ? most : (uint32_t)want;
+}
+
+/* How many rows can be afforded, given the first rows' tokens. */
+static int count_rows(sample *s, const words_text *texts, uint32_t n, bool prompt,
+                      uint32_t *ret_rows)
+{
+    const model_info *m = model_about(s->job->lm->model);
+    uint32_t probe = n < 50 ? n : 50;
+    uint64_t tokens;
+    int code = reading_count(s->job, prompt, texts, probe, &tokens, s->err);
+    if (code)
+        return code;
+    double row = (double)(tokens ? tokens : 1) / probe * (double)m->macs_per_token;
+    double bytes = 4.0 * sizeof(float) * (m->n_layers + 1) * m->n_embd;
+    uint32_t rows = limit_rows(BUDGET_MACS / row, LEAST_ROWS, MOST_ROWS);
+    rows = limit_rows(BUDGET_BYTES / bytes, LEAST_ROWS, rows);
+    *ret_rows = rows < n ? rows : n;
+    return 0;
+}
+
+static int pick_rows(sample *s, const words_text *texts, const int32_t *labels, uint32_t n,
+                     uint32_t want, uint64_t seed)
+{
+    uint32_t *rows = st_alloc_n(want, sizeof *rows);
+    s->texts = st_alloc_n(want, sizeof *s->texts);
+    s->labels = st_alloc_n(want, sizeof *s->labels);
+    s->folds = st_alloc_n(want, 1);
+    int64_t count = rows && s->texts && s->labels && s->folds
+                        ? folds_sample(labels, n, s->k, want, seed, rows, s->err)
+                        : st_err_set(s->err, ST_ENOMEM, "screening: out of memory");
+    for (int64_t i = 0; i < count; i++) {
+        s->texts[i] = texts[rows[i]];
+        s->labels[i] = labels[rows[i]];
+    }
+    st_free(rows);
+    if (count < 0)
+        return (int)count;
+    s->n = (uint32_t)count;
+    return folds_assign(s->labels, s->n, s->k, N_FOLDS, seed, s->folds, s->err);
+}
+
+static int read_states(sample *s, bool prompt, uint32_t rows)
+{
+    size_t n = (size_t)(s->n_layers + 1) * s->n_embd;
+    s->mean[prompt] = st_alloc_n(rows, n * sizeof(float));
+    s->last[prompt] = st_alloc_n(rows, n * sizeof(float));
+    if (!s->mean[prompt] || !s->last[prompt])
+        return st_err_set(s->err, ST_ENOMEM, "screening: out of memory");
+    return reading_layers(s->job, prompt, 0, s->n_layers, s->texts, rows, s->mean[prompt],
+                          s->last[prompt], s->err);
+}
+
+/* Add a layer's unit vector into the sketch of a row. */
+static void sketch_add(const float *x, uint32_t n, uint32_t width, bool whole, uint32_t at,
+                       st_rng *rng, float *row)
+{
+    if (whole) {
+        memcpy(row + at, x, n * sizeof *x);
+        reading_unit(row + at, n);
+        return;
+    }
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t h = st_rng_u64(rng);
+        row[(h >> 1) % width] += (h & 1 ? scale : -scale) * x[i];
+    }
+}
+
+/* The rows of a reading over the first n rows of the sample: [n, *ret_d], scaled. */
+static int candidate_rows(sample *s, const reading *r, uint32_t n, float **ret_rows,
+                          uint32_t *ret_d)
+{
+    const float *states = (r->pooling == READING_LAST ? s->last : s->mean)[r->prompt];
+    uint32_t whole = r->n_layers * s->n_embd, d = whole < SKETCH ? whole : SKETCH;
+    float *rows = st_zalloc_n((size_t)n * d, sizeof *rows);
+    if (!rows)
+        return st_err_set(s->err, ST_ENOMEM, "screening: out of memory");
+    for (uint32_t i = 0; i < n; i++) {
+        st_rng rng = {SKETCH_SEED};
+        for (uint32_t l = 0; l < r->n_layers; l++)
+            sketch_add(states + ((size_t)i * (s->n_layers + 1) + r->layers[l]) * s->n_embd,
+                       s->n_embd, d, d == whole, l * s->n_embd, &rng, rows + (size_t)i * d);
+    }
+    scaling scale;
+    int code = scaling_fit(rows, n, d, &scale, s->err);
+    if (code) {
+        st_free(rows);
+        return code;
+    }
+    scaling_apply(&scale, rows, n, rows);
+    st_free(scale.mean);
+    st_free(scale.factor);
+    *ret_rows = rows;
+    *ret_d = d;
+    return 0;
+}
+
+typedef struct fold_work {
+    float *train, *test, *model, *logp;
+    int32_t *train_labels, *test_labels;
+} fold_work;
+
+static int fold_alloc(fold_work *w, uint32_t n, uint32_t d, uint32_t k)
+{
+    w->train = st_alloc_n((size_t)n * d, sizeof *w->train);
+    w->test = st_alloc_n((size_t)n * d, sizeof *w->test);
+    w->model = st_alloc_n(logit_size(d, k), sizeof *w->model);
+    w->logp = st_alloc_n((size_t)n * k, sizeof *w->logp);
+    w->train_labels = st_alloc_n(n, sizeof *w->train_labels);
+    w->test_labels = st_alloc_n(n, sizeof *w->test_labels);
+    return w->train && w->test && w->model && w->logp && w->train_labels && w->test_labels
+               ? 0
+               : ST_ENOMEM;
+}
+
+static void fold_done(fold_work *w)
+{
+    st_free(w->train);
+    st_free(w->test);
+    st_free(w->model);
+    st_free(w->logp);
+    st_free(w->train_labels);
+    st_free(w->test_labels);
+}
+
+/* NLL of one fold of the first n rows.  A fold that cannot be fitted counts as chance. */
+static double fold_nll(sample *s, fold_work *w, const float *rows, uint32_t n, uint32_t d,
+                       uint32_t fold)
+{
+    uint32_t n_train = 0, n_test = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        bool test = s->folds[i] == fold;
+        float *to = test ? w->test + (size_t)n_test * d : w->train + (size_t)n_train * d;
+        memcpy(to, rows + (size_t)i * d, d * sizeof *to);
+        *(test ? w->test_labels + n_test++ : w->train_labels + n_train++) = s->labels[i];
+    }
+    if (n_train == 0 || n_test == 0 ||
+        lda_fit(s->g, w->train, n_train, d, w->train_labels, s->k, SHRINK, w->model, NULL))
+        return log(s->k);
+    logit_rows test = {.dense = w->test, .n = n_test, .d = d};
+    logit_predict(s->g, &test, s->k, w->model, w->logp);
+    return learn_nll(w->logp, w->test_labels, n_test, s->k);
+}
+
+static int judge(sample *s, uint32_t n, judged_reading *c)
+{
+    float *rows = NULL;
+    uint32_t d = 0;
+    fold_work w = {0};
+    int code = candidate_rows(s, &c->r, n, &rows, &d);
+    if (!code && fold_alloc(&w, n, d, s->k))
+        code = st_err_set(s->err, ST_ENOMEM, "screening: out of memory");
+    uint32_t folds = n <= ALL_FOLDS_ROWS ? N_FOLDS : 1;
+    c->nll = 0;
+    for (uint32_t f = 0; f < folds && !code; f++)
+        c->nll += fold_nll(s, &w, rows, n, d, f) / folds;
+    fold_done(&w);
+    st_free(rows);
+    if (!code && !st_progress_report(s->job->progress, "comparing layers", 0, 0))
+        code = st_err_set(s->err, ST_ECANCELLED, "cancelled while comparing layers");
+    return code;
+}
+
+/* Judge every layer of one way of reading; the best of them and of *best stays. */
+static int judge_layers(sample *s, bool prompt, reading_pooling pooling, uint32_t rows,
+                        judged_reading *best)
+{
+    int code = 0;
+    for (uint32_t l = 0; l <= s->n_layers && !code; l++) {
+        judged_reading c = {.r = {1, {l}, pooling, prompt}};
+        code = judge(s, rows, &c);
+        if (!code && c.nll < best->nll)
+            *best = c;
+    }
+    return code;
+}
+
+/* The reading with one more layer, in order; false when it is there or there is no room. */
+static bool with_layer(const reading *r, uint32_t layer, reading *ret)
+{
+    *ret = *r;
+    if (r->n_layers == READING_MAX_LAYERS - 1)
+        return false;
+    uint32_t at = r->n_layers;
+    for (uint32_t i = 0; i < r->n_layers; i++)
+        if (r->layers[i] == layer)
+            return false;
+    for (; at > 0 && ret->layers[at - 1] > layer; at--)
+        ret->layers[at] = ret->layers[at - 1];
+    ret->layers[at] = layer;
+    ret->n_layers++;
+    return true;
+}
+
+/* Add the layer that helps most.  *ret_more is false when none clearly does. */
+static int add_layer(sample *s, uint32_t rows, judged_reading *best, bool *ret_more)
+{
+    bool causal = model_about(s->job->lm->model)->causal;
+    uint32_t top = causal ? best->r.layers[best->r.n_layers - 1] : s->n_layers;
+    uint32_t stride = top / MORE_TRIED + 1;
+    judged_reading found = *best;
+    int code = 0;
+    for (uint32_t i = 0; i <= top && !code; i += stride) {
+        judged_reading c;
+        if (!with_layer(&best->r, top - i, &c.r))
+            continue;
+        code = judge(s, rows, &c);
+        if (!code && c.nll < found.nll)
+            found = c;
+    }
+    *ret_more = found.nll < best->nll * BETTER;
+    if (*ret_more)
+        *best = found;
+    return code;
+}
+
+/* Compare bare text and prompt on the same rows, and keep the better way's best. */
+static int try_prompt(sample *s, judged_reading *best)
+{
+    uint32_t rows;
+    int code = count_rows(s, s->texts, s->n, true, &rows);
+    if (code)
+        return code;
+    rows = rows < PROMPT_ROWS ? rows : PROMPT_ROWS;
+    rows = rows < s->n ? rows : s->n;
+    judged_reading bare = *best, inside = {.nll = INFINITY};
+    (void)((code = read_states(s, true, rows)) || (code = judge(s, rows, &bare)) ||
+           (code = judge_layers(s, true, READING_MEAN, rows, &inside)) ||
+           (code = judge_layers(s, true, READING_LAST, rows, &inside)));
+    if (!code && inside.nll < bare.nll * BETTER * BETTER)
+        *best = inside; /* it costs several times as much: it must be clearly better */
+    s->prompt_rows = rows;
+    return code;
+}
+
+static int choose(sample *s, uint32_t n_all, reading *ret_reading)
+{
+    judged_reading best = {.nll = INFINITY};
+    bool more = true;
+    int code;
+    if ((code = read_states(s, false, s->n)) ||
+        (code = judge_layers(s, false, READING_MEAN, s->n, &best)) ||
+        (code = judge_layers(s, false, READING_LAST, s->n, &best)))
+        return code;
+    if (model_about(s->job->lm->model)->causal && n_all <= MOST_ROWS)
+        code = try_prompt(s, &best);
+    uint32_t rows = best.r.prompt ? s->prompt_rows : s->n;
+    while (!code && more && best.r.n_layers < READING_MAX_LAYERS - 1)
+        code = add_layer(s, rows, &best, &more);
+    if (!code)
+        *ret_reading = best.r;
+    return code;
+}
+
+int screen_run(const reading_job *job, gemm *g, const words_text *texts,
+               const int32_t *labels, uint32_t n, uint32_t k, uint64_t seed,
+               reading *ret_reading, st_err *err)
+{
+    const model_info *m = model_about(job->lm->model);
+    sample s = {.job = job, .g = g, .k = k, .n_layers = m->n_layers, .n_embd = m->n_embd,
+                .err = err};
+    uint32_t want;
+    int code = count_rows(&s, texts, n, false, &want);
+    if (!code)
+        code = pick_rows(&s, texts, labels, n, want, seed);
+    if (!code)
+        code = choose(&s, n, ret_reading);
+    sample_done(&s);
+    return code;
+}
