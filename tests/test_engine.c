@@ -14,6 +14,7 @@
 #include "engine/kvpool.h"
 #include "engine/options.h"
 #include "tests/fault.h"
+#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -479,7 +480,7 @@ static void bad_items_change_nothing(void **state)
 
 static double lse_of(const float *x, uint32_t n)
 {
-    double max = -INFINITY, sum = 0;
+    double max = -DBL_MAX, sum = 0;
     for (uint32_t i = 0; i < n; i++)
         max = (double)x[i] > max ? (double)x[i] : max;
     for (uint32_t i = 0; i < n; i++)

@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "engine/sampler.h"
 #include "tests/fault.h"
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static int falling(const void *a, const void *b)
 static void reference(const sampler_opts *o, const float *logits, const int *counts,
                       double *ret_p)
 {
-    double x[N], high = -INFINITY, sum = 0;
+    double x[N], high = -DBL_MAX, sum = 0;
     ranked r[N];
     for (int i = 0; i < N; i++) {
         x[i] = (double)logits[i];
