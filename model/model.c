@@ -1,4 +1,4 @@
-/* model/model.c - a loaded model: loading by family, one forward pass, the head. */
+/* model/model.c - a loaded model: loading by family, one forward pass. */
 #include "model/model.h"
 
 #include "base/mem.h"
@@ -220,71 +220,5 @@ int model_forward(const model *m, model_work *work, const model_kv *kv,
         tap_after(&p, i + 1);
     }
     work_rows(work, batch->n_out, final_rows, &p);
-    return 0;
-}
-
-/* ---- the head ---- */
-
-typedef struct head_job {
-    const model *m;
-    const kact *x;
-    const int32_t *ids;
-    uint32_t n_ids;
-    float *logits;
-} head_job;
-
-/* Bias, scale and cap of one row of logits. */
-static void finish_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
-{
-    const head_job *job = arg;
-    const model *m = job->m;
-    const float *bias = m->head.bias;
-    float cap = m->logit_softcap;
-    (void)worker;
-    for (uint32_t i = row0; i < row1; i++) {
-        float *y = job->logits + (size_t)i * job->n_ids;
-        for (uint32_t j = 0; bias && j < job->n_ids; j++)
-            y[j] += bias[job->ids ? (uint32_t)job->ids[j] : j];
-        for (uint32_t j = 0; m->logit_scale != 1.0f && j < job->n_ids; j++)
-            y[j] *= m->logit_scale;
-        for (uint32_t j = 0; cap != 0.0f && j < job->n_ids; j++)
-            y[j] = cap * tanhf(y[j] / cap);
-    }
-}
-
-static void some_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
-{
-    const head_job *job = arg;
-    (void)worker;
-    for (uint32_t i = row0; i < row1; i++)
-        job->m->kern->rows(&job->m->head.w, job->x, i, job->ids, job->n_ids,
-                           job->logits + (size_t)i * job->n_ids);
-}
-
-int model_head(const model *m, model_work *work, const float *hidden, uint32_t n_rows,
-               const int32_t *ids, uint32_t n_ids, float *ret_logits, st_err *err)
-{
-    kact x = work->h;
-    head_job job = {m, &x, ids, ids ? n_ids : m->info.n_vocab, ret_logits};
-    if (!m->info.has_head)
-        return st_err_set(err, ST_EINVAL, "a model of the family '%s' gives no logits",
-                          m->info.arch);
-    if (n_rows > work->max_tokens)
-        return st_err_set(err, ST_ELIMIT, "%u rows of logits, room for %u", n_rows,
-                          work->max_tokens);
-    for (uint32_t j = 0; ids && j < n_ids; j++)
-        if (ids[j] < 0 || (uint32_t)ids[j] >= m->info.n_vocab)
-            return st_err_set(err, ST_EINVAL, "token %d, the vocabulary has %u", ids[j],
-                              m->info.n_vocab);
-    x.n = n_rows;
-    x.x = hidden;
-    if (n_rows == 0)
-        return 0;
-    work_quantise(work, &x, &m->head.w);
-    if (ids)
-        work_rows(work, n_rows, some_rows, &job);
-    else
-        work_products(work, &(product){&m->head.w, x, ret_logits, job.n_ids}, 1);
-    work_rows(work, n_rows, finish_rows, &job);
     return 0;
 }
