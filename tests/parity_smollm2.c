@@ -121,7 +121,8 @@ static void run(const fixture *f, seq *s, const int32_t *ids, uint32_t n, uint32
 typedef struct tally {
     uint32_t n, agree;
     double kl;
-    uint32_t greedy_ok, greedy; /* continuations equal up to a close call */
+    double n_prompts, agree_sum, kl_sum; /* means over prompts, as the reference's own */
+    uint32_t greedy_ok, greedy;          /* continuations equal up to a close call */
 } tally;
 
 /* Divergence over the reference's 50 likeliest tokens. */
@@ -160,6 +161,7 @@ static void prompt_compare(const fixture *f, const json_t *prompt, tally *t)
     const json_t *list = json_object_get(prompt, "ids");
     uint32_t n = (uint32_t)json_array_size(list);
     int32_t ids[CHUNK];
+    tally before = *t;
     seq *s;
     assert_true(n > 0 && n < CHUNK - GREEDY);
     for (uint32_t i = 0; i < n; i++)
@@ -174,6 +176,9 @@ static void prompt_compare(const fixture *f, const json_t *prompt, tally *t)
     for (uint32_t i = 0; i < n; i++)
         row_compare(logits + (size_t)i * f->n_vocab, f->n_vocab, top + i * TOP,
                     logp + i * TOP, t);
+    t->n_prompts += 1;
+    t->agree_sum += (double)(t->agree - before.agree) / n;
+    t->kl_sum += (t->kl - before.kl) / n;
     greedy_compare(f, s, logits + (size_t)(n - 1) * f->n_vocab, prompt, t);
     seq_free(s);
     st_free(logits);
@@ -197,9 +202,11 @@ static void prompts_agree(void **state)
         json_decref(prompt);
     }
     fclose(in);
-    double agree = (double)t.agree / t.n, kl = t.kl / t.n;
-    print_message("%u rows: arg-max agreement %.2f %%, mean KL %.5f, greedy %u of %u\n",
-                  t.n, 100 * agree, kl, t.greedy_ok, t.greedy);
+    double agree = t.agree_sum / t.n_prompts, kl = t.kl_sum / t.n_prompts;
+    print_message(
+        "mean over prompts: arg-max agreement %.2f %%, KL %.5f; over all %u rows: "
+        "%.2f %%, %.5f; greedy %u of %u\n",
+        100 * agree, kl, t.n, 100.0 * t.agree / t.n, t.kl / t.n, t.greedy_ok, t.greedy);
     assert_true(t.n > 1000);
     assert_true(agree >= 0.98);
     assert_true(kl <= 0.005 && kl > -0.001);
