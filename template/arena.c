@@ -1,7 +1,7 @@
 /* template/arena.c - memory and budget of one render or one parsed template.
  *
- * Chunks grow with use; a block larger than a chunk gets one of its own.  Nothing is given
- * back before the end, so the limit is on everything ever taken. */
+ * Chunks grow with use; a block larger than a chunk gets one of its own.  Nothing is
+ * given back before the end, so the limit is on everything ever taken. */
 #include "template/value.h"
 
 #include "base/mem.h"

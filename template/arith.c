@@ -13,7 +13,8 @@ static int no_such_operation(rt *r, top op, val a, val b)
     if (op == OP_ADD && a.type == V_STR)
         return rt_fail(r, ST_EFORMAT, "can only concatenate str (not \"%s\") to str", bn);
     if (op == OP_ADD && a.type == V_LIST && (a.u.list->kind <= L_TUPLE))
-        return rt_fail(r, ST_EFORMAT, "can only concatenate %s (not \"%s\") to %s", an, bn, an);
+        return rt_fail(r, ST_EFORMAT, "can only concatenate %s (not \"%s\") to %s", an,
+                       bn, an);
     return rt_fail(r, ST_EFORMAT, "unsupported operand type(s) for %s: '%s' and '%s'",
                    signs[op], an, bn);
 }

@@ -30,9 +30,10 @@ enum { OP_EQ = 256, OP_NE, OP_LE, OP_GE, OP_SLASH2, OP_STAR2 };
 typedef struct token {
     uint8_t type; /* token_type */
     int line;
-    int op;           /* TOK_OP */
-    const tstr *text; /* TOK_DATA, TOK_NAME (the same name: the same pointer), TOK_STRING */
-    val number;       /* TOK_INT, TOK_FLOAT */
+    int op; /* TOK_OP */
+    const tstr
+        *text;  /* TOK_DATA, TOK_NAME (the same name: the same pointer), TOK_STRING */
+    val number; /* TOK_INT, TOK_FLOAT */
 } token;
 
 typedef enum node_type {
@@ -71,7 +72,7 @@ typedef enum node_type {
     N_MACRO,
     N_CALL_BLOCK,
     N_FILTER_BLOCK,
-    N_WITH, /* kids: target, value, target, value... */
+    N_WITH,   /* kids: target, value, target, value... */
     N_SCOPED, /* a body in a scope of its own: generation blocks */
 } node_type;
 
@@ -90,7 +91,7 @@ typedef enum load_kind { LOAD_PARAM, LOAD_RESOLVE, LOAD_ALIAS, LOAD_MISSING } lo
 
 typedef struct tslot {
     load_kind load;
-    unsigned up, slot;  /* LOAD_ALIAS */
+    unsigned up, slot; /* LOAD_ALIAS */
     const tstr *name;
 } tslot;
 
@@ -135,13 +136,13 @@ struct node {
     bool store;   /* N_NAME, N_TUPLE: a target */
     uint16_t depth;
     int line;
-    const tstr *name; /* N_NAME, N_NSREF, N_ATTR, N_FILTER, N_TEST, N_DATA */
+    const tstr *name;  /* N_NAME, N_NSREF, N_ATTR, N_FILTER, N_TEST, N_DATA */
     unsigned up, slot; /* N_NAME, N_NSREF, N_MACRO */
     node *a, *b, *c;
     node **kids;
     size_t n_kids;
-    uint8_t *ops; /* N_COMPARE */
-    val value;    /* N_CONST */
+    uint8_t *ops;       /* N_COMPARE */
+    val value;          /* N_CONST */
     const tbuiltin *fn; /* N_FILTER, N_TEST; NULL: no such name */
     node_args *args;
     node_macro *macro;

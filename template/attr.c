@@ -173,8 +173,9 @@ static int slice_index(rt *r, val v, tint def, tint n, tint low, tint high, tint
         return 0;
     }
     if (!val_is_int(v))
-        return rt_fail(r, ST_EFORMAT,
-                       "slice indices must be integers or None or have an __index__ method");
+        return rt_fail(
+            r, ST_EFORMAT,
+            "slice indices must be integers or None or have an __index__ method");
     tint i = val_as_int(v);
     if (i < 0)
         i = i < -n ? low : i + n;
@@ -188,8 +189,9 @@ static int slice_make(rt *r, size_t len, val start, val stop, val step, slice *r
     if (val_is_int(step))
         by = val_as_int(step);
     else if (step.type != V_NONE && step.type != V_MISSING)
-        return rt_fail(r, ST_EFORMAT,
-                       "slice indices must be integers or None or have an __index__ method");
+        return rt_fail(
+            r, ST_EFORMAT,
+            "slice indices must be integers or None or have an __index__ method");
     if (by == 0)
         return rt_fail(r, ST_EFORMAT, "slice step cannot be zero");
     if (by > n + 1 || by < -n - 1)
@@ -259,7 +261,8 @@ int val_slice(rt *r, val obj, val start, val stop, val step, val *ret)
     bool seq = obj.type == V_STR || obj.type == V_RANGE ||
                (obj.type == V_LIST && obj.u.list->kind <= L_GROUP);
     if (!seq)
-        return rt_fail(r, ST_EFORMAT, "'%s' object is not subscriptable", val_type_name(obj));
+        return rt_fail(r, ST_EFORMAT, "'%s' object is not subscriptable",
+                       val_type_name(obj));
     int rc = val_length(r, obj, &n);
     if (rc || (rc = slice_make(r, n, start, stop, step, &cut)))
         return rc;

@@ -167,7 +167,8 @@ static shape params_shape(const char *params)
     return s;
 }
 
-static int bind_positional(rt *r, const tbuiltin *fn, const shape *s, targs *a, val v, size_t i)
+static int bind_positional(rt *r, const tbuiltin *fn, const shape *s, targs *a, val v,
+                           size_t i)
 {
     if (i < s->n) {
         a->v[i] = v;
@@ -178,8 +179,8 @@ static int bind_positional(rt *r, const tbuiltin *fn, const shape *s, targs *a, 
     return tlist_add(r, a->rest, v);
 }
 
-static int bind_named(rt *r, const tbuiltin *fn, const shape *s, targs *a, const tstr *name,
-                      val v)
+static int bind_named(rt *r, const tbuiltin *fn, const shape *s, targs *a,
+                      const tstr *name, val v)
 {
     size_t i = param_index(fn->params, name);
     if (i < s->n) {
@@ -191,11 +192,12 @@ static int bind_named(rt *r, const tbuiltin *fn, const shape *s, targs *a, const
     }
     if (s->named)
         return tdict_set(r, a->named, val_str(name), v);
-    return rt_fail(r, ST_EFORMAT, "%s() got an unexpected keyword argument '%.*s'", fn->name,
-                   (int)(name->len < 60 ? name->len : 60), name->s);
+    return rt_fail(r, ST_EFORMAT, "%s() got an unexpected keyword argument '%.*s'",
+                   fn->name, (int)(name->len < 60 ? name->len : 60), name->s);
 }
 
-/* `self`: the value of a filter or test is its first argument, a method's stands apart. */
+/* `self`: the value of a filter or test is its first argument, a method's stands apart.
+ */
 static int bind(rt *r, const tbuiltin *fn, const val *first, const tcall *call, targs *a)
 {
     shape s = params_shape(fn->params);

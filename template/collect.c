@@ -1,7 +1,7 @@
 /* template/collect.c - lists and dictionaries.
  *
- * A dictionary is an array of pairs in order of insertion; past INDEX_FROM pairs it gets a
- * hash table beside it, made at the first look-up.  Keys that clash cost steps, so a
+ * A dictionary is an array of pairs in order of insertion; past INDEX_FROM pairs it gets
+ * a hash table beside it, made at the first look-up.  Keys that clash cost steps, so a
  * hostile choice of keys meets the step limit. */
 #include "template/value.h"
 

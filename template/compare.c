@@ -1,4 +1,5 @@
-/* template/compare.c - types, truth, equality, order and membership, as Python has them. */
+/* template/compare.c - types, truth, equality, order and membership, as Python has them.
+ */
 #include "template/value.h"
 
 #include <math.h>
@@ -7,15 +8,17 @@
 const char *val_type_name(val v)
 {
     static const char *const names[] = {
-        [V_MISSING] = "Undefined",   [V_UNDEF] = "Undefined",     [V_NONE] = "NoneType",
-        [V_BOOL] = "bool",           [V_INT] = "int",             [V_FLOAT] = "float",
-        [V_STR] = "str",             [V_DICT] = "dict",           [V_RANGE] = "range",
-        [V_NAMESPACE] = "Namespace", [V_MACRO] = "Macro",         [V_LOOP] = "LoopContext",
-        [V_CYCLER] = "Cycler",       [V_FUNC] = "builtin_function_or_method",
+        [V_MISSING] = "Undefined", [V_UNDEF] = "Undefined",
+        [V_NONE] = "NoneType",     [V_BOOL] = "bool",
+        [V_INT] = "int",           [V_FLOAT] = "float",
+        [V_STR] = "str",           [V_DICT] = "dict",
+        [V_RANGE] = "range",       [V_NAMESPACE] = "Namespace",
+        [V_MACRO] = "Macro",       [V_LOOP] = "LoopContext",
+        [V_CYCLER] = "Cycler",     [V_FUNC] = "builtin_function_or_method",
         [V_JOINER] = "Joiner"};
     static const char *const lists[] = {
-        [L_LIST] = "list",      [L_TUPLE] = "tuple",         [L_GROUP] = "_GroupTuple",
-        [L_ITER] = "generator", [L_KEYS] = "dict_keys",      [L_VALUES] = "dict_values",
+        [L_LIST] = "list",       [L_TUPLE] = "tuple",    [L_GROUP] = "_GroupTuple",
+        [L_ITER] = "generator",  [L_KEYS] = "dict_keys", [L_VALUES] = "dict_values",
         [L_ITEMS] = "dict_items"};
     if (v.type == V_LIST)
         return lists[v.u.list->kind];
@@ -26,27 +29,28 @@ const char *val_type_name(val v)
 
 const char *val_type_repr(val v)
 {
-    static const char *const reprs[] = {
-        [V_MISSING] = "jinja2.runtime.Undefined object",
-        [V_UNDEF] = "jinja2.runtime.Undefined object",
-        [V_NONE] = "None",
-        [V_BOOL] = "bool object",
-        [V_INT] = "int object",
-        [V_FLOAT] = "float object",
-        [V_STR] = "str object",
-        [V_DICT] = "dict object",
-        [V_RANGE] = "range object",
-        [V_NAMESPACE] = "jinja2.utils.Namespace object",
-        [V_FUNC] = "builtin_function_or_method object",
-        [V_MACRO] = "jinja2.runtime.Macro object",
-        [V_LOOP] = "jinja2.runtime.LoopContext object",
-        [V_CYCLER] = "jinja2.utils.Cycler object",
-        [V_JOINER] = "jinja2.utils.Joiner object"};
-    static const char *const lists[] = {
-        [L_LIST] = "list object",          [L_TUPLE] = "tuple object",
-        [L_ITER] = "generator object",     [L_KEYS] = "dict_keys object",
-        [L_VALUES] = "dict_values object", [L_ITEMS] = "dict_items object",
-        [L_GROUP] = "jinja2.filters._GroupTuple object"};
+    static const char *const reprs[] = {[V_MISSING] = "jinja2.runtime.Undefined object",
+                                        [V_UNDEF] = "jinja2.runtime.Undefined object",
+                                        [V_NONE] = "None",
+                                        [V_BOOL] = "bool object",
+                                        [V_INT] = "int object",
+                                        [V_FLOAT] = "float object",
+                                        [V_STR] = "str object",
+                                        [V_DICT] = "dict object",
+                                        [V_RANGE] = "range object",
+                                        [V_NAMESPACE] = "jinja2.utils.Namespace object",
+                                        [V_FUNC] = "builtin_function_or_method object",
+                                        [V_MACRO] = "jinja2.runtime.Macro object",
+                                        [V_LOOP] = "jinja2.runtime.LoopContext object",
+                                        [V_CYCLER] = "jinja2.utils.Cycler object",
+                                        [V_JOINER] = "jinja2.utils.Joiner object"};
+    static const char *const lists[] = {[L_LIST] = "list object",
+                                        [L_TUPLE] = "tuple object",
+                                        [L_ITER] = "generator object",
+                                        [L_KEYS] = "dict_keys object",
+                                        [L_VALUES] = "dict_values object",
+                                        [L_ITEMS] = "dict_items object",
+                                        [L_GROUP] = "jinja2.filters._GroupTuple object"};
     if (v.type == V_LIST)
         return lists[v.u.list->kind];
     if (v.type == V_STR && v.u.s->markup)
@@ -223,14 +227,15 @@ int val_less(rt *r, val a, val b, const char *op, bool *ret)
         r->depth--;
         return rc;
     }
-    return rt_fail(r, ST_EFORMAT, "'%s' not supported between instances of '%s' and '%s'", op,
-                   val_type_name(a), val_type_name(b));
+    return rt_fail(r, ST_EFORMAT, "'%s' not supported between instances of '%s' and '%s'",
+                   op, val_type_name(a), val_type_name(b));
 }
 
 static int string_contains(rt *r, val item, const tstr *where, bool *ret)
 {
     if (item.type != V_STR)
-        return rt_fail(r, ST_EFORMAT, "'in <string>' requires string as left operand, not %s",
+        return rt_fail(r, ST_EFORMAT,
+                       "'in <string>' requires string as left operand, not %s",
                        val_type_name(item));
     *ret = tstr_find(where, item.u.s, 0) != SIZE_MAX;
     return rt_step(r, where->len / STEP_BYTES);

@@ -73,12 +73,14 @@ static int add_named(rt *r, tcall *call, size_t *cap, const tstr *name, val v)
     for (size_t i = 0; i < call->n_named; i++) {
         const tstr *old = call->names[i];
         if (old->len == name->len && memcmp(old->s, name->s, name->len) == 0)
-            return rt_fail(r, ST_EFORMAT, "got multiple values for keyword argument '%.*s'",
+            return rt_fail(r, ST_EFORMAT,
+                           "got multiple values for keyword argument '%.*s'",
                            (int)(name->len < 80 ? name->len : 80), name->s);
     }
     if (call->n_named == *cap) {
         size_t n = *cap, more = n * 2 + 4;
-        call->names = tarena_grow(&r->mem, call->names, n * sizeof name, more * sizeof name);
+        call->names =
+            tarena_grow(&r->mem, call->names, n * sizeof name, more * sizeof name);
         call->named = tarena_grow(&r->mem, call->named, n * sizeof v, more * sizeof v);
         if (!call->names || !call->named)
             return rt_oom(r);
@@ -236,7 +238,8 @@ static int compare(rt *r, compare_op op, val a, val b, bool *ret)
         return rc;
     case CMP_LE:
     case CMP_GE:
-        rc = op == CMP_LE ? val_less(r, a, b, "<=", &less) : val_less(r, b, a, ">=", &less);
+        rc = op == CMP_LE ? val_less(r, a, b, "<=", &less)
+                          : val_less(r, b, a, ">=", &less);
         if (!rc && !less)
             rc = val_equal(r, a, b, &same);
         *ret = less || same;
@@ -286,10 +289,11 @@ static int eval_cond(rt *r, frame *f, const node *n, val *ret)
     if (n->c)
         return eval(r, f, n->c, ret);
     val none = val_of(V_MISSING);
-    return val_undef(r, UNDEF_HINT,
-                     "the inline if-expression evaluated to false and no else section was "
-                     "defined.",
-                     none, ret);
+    return val_undef(
+        r, UNDEF_HINT,
+        "the inline if-expression evaluated to false and no else section was "
+        "defined.",
+        none, ret);
 }
 
 static int eval_one(rt *r, frame *f, const node *n, val *ret)

@@ -67,7 +67,8 @@ static int assign_tuple(rt *r, frame *f, const node *target, val v)
     if (rc)
         return rc;
     if (items->n < target->n_kids)
-        return rt_fail(r, ST_EFORMAT, "not enough values to unpack (expected %zu, got %zu)",
+        return rt_fail(r, ST_EFORMAT,
+                       "not enough values to unpack (expected %zu, got %zu)",
                        target->n_kids, items->n);
     if (items->n > target->n_kids)
         return rt_fail(r, ST_EFORMAT, "too many values to unpack (expected %zu)",

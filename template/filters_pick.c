@@ -1,5 +1,5 @@
-/* template/filters_pick.c - filters that choose or look into items, numbers, defaults; and
- * the table of all filters. */
+/* template/filters_pick.c - filters that choose or look into items, numbers, defaults;
+ * and the table of all filters. */
 #include "template/value.h"
 
 #include <math.h>
@@ -17,7 +17,8 @@ typedef struct mapping {
     tcall call; /* further arguments of the filter */
 } mapping;
 
-static int named_call(rt *r, const tlist *rest, size_t skip, const tdict *named, tcall *ret)
+static int named_call(rt *r, const tlist *rest, size_t skip, const tdict *named,
+                      tcall *ret)
 {
     tcall call = {.pos = rest->v + skip, .n_pos = rest->n - skip, .n_named = named->n};
     call.names = rt_take(r, named->n, sizeof *call.names);
@@ -209,7 +210,8 @@ static int f_abs(rt *r, const targs *a, val *ret)
     if (v.type == V_UNDEF)
         return undef_use(r, v);
     if (!val_is_num(v))
-        return rt_fail(r, ST_EFORMAT, "bad operand type for abs(): '%s'", val_type_name(v));
+        return rt_fail(r, ST_EFORMAT, "bad operand type for abs(): '%s'",
+                       val_type_name(v));
     if (v.type == V_FLOAT)
         return *ret = val_float(fabs(v.u.f)), 0;
     return val_as_int(v) < 0 ? val_negate(r, v, ret) : val_plus(r, v, ret);
@@ -319,7 +321,8 @@ static int f_round(rt *r, const targs *a, val *ret)
         return rc;
     if (v.type == V_UNDEF)
         return undef_use(r, v);
-    bool common = !method || tstr_is(method, "common"), up = method && tstr_is(method, "ceil");
+    bool common = !method || tstr_is(method, "common"),
+         up = method && tstr_is(method, "ceil");
     if (!common && !up && !tstr_is(method, "floor"))
         return rt_fail(r, ST_EFORMAT, "method must be common, ceil or floor");
     if (!val_is_num(v))

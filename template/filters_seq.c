@@ -13,8 +13,8 @@ int val_key(rt *r, val v, val path, bool fold, const val *def, val *ret)
 
 /* --- sorting: a merge sort of positions, stable in both directions --- */
 
-static int merge(rt *r, const val *keys, const size_t *from, size_t *to, size_t n_left, size_t n,
-                 bool down)
+static int merge(rt *r, const val *keys, const size_t *from, size_t *to, size_t n_left,
+                 size_t n, bool down)
 {
     size_t i = 0, k = n_left, out = 0;
     while (i < n_left && k < n) {
@@ -150,7 +150,8 @@ static int group_new(rt *r, val key, tlist **ret_members, val *ret)
 static int f_groupby(rt *r, const targs *a, val *ret)
 {
     tlist *items, *out = tlist_new(r, L_LIST, 0), *members = NULL;
-    const val *def = a->v[2].type == V_MISSING || a->v[2].type == V_NONE ? NULL : &a->v[2];
+    const val *def =
+        a->v[2].type == V_MISSING || a->v[2].type == V_NONE ? NULL : &a->v[2];
     size_t *order = NULL, last = 0;
     int rc = out ? val_items(r, a->v[0], &items) : r->err->code;
     if (rc)
@@ -335,7 +336,8 @@ static int f_sum(rt *r, const targs *a, val *ret)
     val v, sum = a->v[2].type == V_MISSING ? val_int(0) : a->v[2];
     bool more;
     if (sum.type == V_STR)
-        return rt_fail(r, ST_EFORMAT, "sum() can't sum strings [use ''.join(seq) instead]");
+        return rt_fail(r, ST_EFORMAT,
+                       "sum() can't sum strings [use ''.join(seq) instead]");
     int rc = titer_init(r, a->v[0], &it);
     while (!rc && !(rc = titer_next(r, &it, &v, &more)) && more) {
         rc = val_path(r, v, a->v[1], NULL, &v);

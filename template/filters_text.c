@@ -265,7 +265,8 @@ static int f_tojson(rt *r, const targs *a, val *ret)
     int rc = json_indent(r, a->v[2], &style);
     if (rc)
         return rc;
-    style.item_separator = tstr_new(r, style.has_indent ? "," : ", ", style.has_indent ? 1 : 2, 0);
+    style.item_separator =
+        tstr_new(r, style.has_indent ? "," : ", ", style.has_indent ? 1 : 2, 0);
     style.key_separator = tstr_new(r, ": ", 2, 0);
     if (!style.item_separator || !style.key_separator)
         return r->err->code;
@@ -314,7 +315,8 @@ static int url_pair(tbuild *b, val pair, bool first)
     if (rc)
         return rc;
     if (two->n != 2)
-        return rt_fail(b->r, ST_EFORMAT, "urlencode: pairs of a key and a value are needed");
+        return rt_fail(b->r, ST_EFORMAT,
+                       "urlencode: pairs of a key and a value are needed");
     rc = first ? 0 : tbuild_text(b, "&", 0);
     if (!rc)
         rc = url_quote(b, two->v[0], true);
@@ -370,9 +372,9 @@ static const tstr *drop_between(rt *r, const tstr *s, const char *from, const ch
 
 static int f_striptags(rt *r, const targs *a, val *ret)
 {
-    static const char *const entities[][2] = {
-        {"&lt;", "<"}, {"&gt;", ">"}, {"&#39;", "'"}, {"&#34;", "\""}, {"&quot;", "\""},
-        {"&amp;", "&"}};
+    static const char *const entities[][2] = {{"&lt;", "<"},    {"&gt;", ">"},
+                                              {"&#39;", "'"},   {"&#34;", "\""},
+                                              {"&quot;", "\""}, {"&amp;", "&"}};
     static const tstr split_name = {.s = "split", .len = 5, .n_chars = 5};
     const tstr *s;
     tcall none = {0};

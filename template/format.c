@@ -38,7 +38,8 @@ static int pad(tbuild *b, const spec *s, size_t n)
 }
 
 /* `text` of `n_chars`, aligned; `head` bytes (sign, prefix) stay before '=' padding. */
-static int add_aligned(tbuild *b, const spec *s, const tstr *text, size_t head, char align)
+static int add_aligned(tbuild *b, const spec *s, const tstr *text, size_t head,
+                       char align)
 {
     size_t gap = s->width > text->n_chars ? s->width - text->n_chars : 0;
     size_t before = align == '>' ? gap : align == '^' ? gap / 2 : 0;
@@ -106,16 +107,18 @@ static int float_body(rt *r, const spec *s, double f, char *text, size_t *ret_n)
     else if (!s->type && s->precision < 0)
         *ret_n = float_text(f, text);
     else if (s->type == 'e' || s->type == 'E')
-        *ret_n = (size_t)snprintf(text, BODY, s->type == 'e' ? "%.*e" : "%.*E", precision, f);
+        *ret_n =
+            (size_t)snprintf(text, BODY, s->type == 'e' ? "%.*e" : "%.*E", precision, f);
     else if (s->type == 'f' || s->type == 'F')
         *ret_n = (size_t)snprintf(text, BODY, s->alt ? "%#.*f" : "%.*f", precision, f);
     else if (s->type == '%')
         *ret_n = (size_t)snprintf(text, BODY, "%.*f%%", precision, f * 100);
     else if (s->type == 'g' || s->type == 'G' || s->type == 'n' || !s->type)
-        *ret_n = (size_t)snprintf(text, BODY, s->type == 'G' ? "%.*G" : "%.*g", precision, f);
+        *ret_n =
+            (size_t)snprintf(text, BODY, s->type == 'G' ? "%.*G" : "%.*g", precision, f);
     else
-        return rt_fail(r, ST_EFORMAT, "Unknown format code '%c' for object of type 'float'",
-                       s->type);
+        return rt_fail(r, ST_EFORMAT,
+                       "Unknown format code '%c' for object of type 'float'", s->type);
     if (!s->type && s->precision >= 0 && !strpbrk(text, ".en"))
         *ret_n += (size_t)snprintf(text + *ret_n, 4, ".0");
     return 0;
@@ -131,8 +134,8 @@ static int add_number(tbuild *b, const spec *s, val v)
 {
     char text[BODY * 2];
     bool whole = val_is_int(v) && !is_float_type(s->type);
-    bool minus = whole ? val_as_int(v) < 0
-                       : signbit(val_as_float(v)) && !isnan(val_as_float(v));
+    bool minus =
+        whole ? val_as_int(v) < 0 : signbit(val_as_float(v)) && !isnan(val_as_float(v));
     size_t head = 0, n = 0;
     if (minus || s->sign == '+' || s->sign == ' ')
         text[head++] = minus ? '-' : s->sign;
@@ -150,10 +153,8 @@ static int add_number(tbuild *b, const spec *s, val v)
     }
     if (s->group)
         n = group_digits(text + head, n, s->group, one_of(s->type, "xXob") ? 4 : 3);
-    tstr all = {.s = text,
-                .len = head + n,
-                .n_chars = head + n,
-                .mark = v.data ? 1 : s->mark};
+    tstr all = {
+        .s = text, .len = head + n, .n_chars = head + n, .mark = v.data ? 1 : s->mark};
     return add_aligned(b, s, &all, head, s->align ? s->align : '>');
 }
 
@@ -228,11 +229,12 @@ int format_spec(tbuild *b, val v, const tstr *text)
     if (val_is_num(v))
         return add_number(b, &s, v);
     if (v.type != V_STR && text->len)
-        return rt_fail(b->r, ST_EFORMAT, "unsupported format string passed to %s.__format__",
+        return rt_fail(b->r, ST_EFORMAT,
+                       "unsupported format string passed to %s.__format__",
                        val_type_name(v));
     if (s.type && s.type != 's')
-        return rt_fail(b->r, ST_EFORMAT, "Unknown format code '%c' for object of type 'str'",
-                       s.type);
+        return rt_fail(b->r, ST_EFORMAT,
+                       "Unknown format code '%c' for object of type 'str'", s.type);
     if (s.align == '=' && !s.zero)
         return rt_fail(b->r, ST_EFORMAT,
                        "'=' alignment not allowed in string format specifier");
@@ -275,7 +277,8 @@ static int keyed_arg(percent *p, val *ret)
     size_t n = (size_t)(end - from);
     val *value = tdict_text(p->r, p->args.u.dict, from, n);
     if (!value)
-        return rt_fail(p->r, ST_EFORMAT, "KeyError: '%.*s'", (int)(n < 80 ? n : 80), from);
+        return rt_fail(p->r, ST_EFORMAT, "KeyError: '%.*s'", (int)(n < 80 ? n : 80),
+                       from);
     *ret = *value;
     p->i += n + 2;
     p->keyed = true;
@@ -337,8 +340,8 @@ static int percent_flags(percent *p, spec *s)
 static int percent_number(percent *p, tbuild *b, spec *s, val v)
 {
     if (!val_is_num(v))
-        return rt_fail(p->r, ST_EFORMAT, "%%%c format: %s is required, not %s",
-                       s->type, one_of(s->type, "xXo") ? "an integer" : "a real number",
+        return rt_fail(p->r, ST_EFORMAT, "%%%c format: %s is required, not %s", s->type,
+                       one_of(s->type, "xXo") ? "an integer" : "a real number",
                        val_type_name(v));
     if (is_float_type(s->type))
         return add_number(b, s, v);
@@ -432,6 +435,7 @@ int str_percent(rt *r, const tstr *fmt, val args, val *ret)
     size_t n = val_is_tuple(args) ? args.u.list->n : 1;
     bool mapping = args.type == V_DICT || val_is_list(args, L_LIST);
     if (!rc && p.next < n && !mapping)
-        rc = rt_fail(r, ST_EFORMAT, "not all arguments converted during string formatting");
+        rc = rt_fail(r, ST_EFORMAT,
+                     "not all arguments converted during string formatting");
     return rc ? rc : tbuild_end(&b, ret);
 }

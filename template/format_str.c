@@ -31,8 +31,9 @@ static int field_base(formatter *f, const tstr *name, val *ret)
                        "numbering");
     if (!name->len || number) {
         if (i < 0 || (size_t)i >= f->pos->n)
-            return rt_fail(f->r, ST_EFORMAT, "Replacement index %d out of range for "
-                                             "positional args tuple",
+            return rt_fail(f->r, ST_EFORMAT,
+                           "Replacement index %d out of range for "
+                           "positional args tuple",
                            (int)i);
         *ret = f->pos->v[i];
         return 0;
@@ -50,8 +51,8 @@ static int field_step(formatter *f, const tstr *name, size_t *i, val *v)
 {
     size_t from = *i + 1, to = from;
     bool attr = name->s[*i] == '.';
-    while (to < name->len && (attr ? name->s[to] != '.' && name->s[to] != '['
-                                   : name->s[to] != ']'))
+    while (to < name->len &&
+           (attr ? name->s[to] != '.' && name->s[to] != '[' : name->s[to] != ']'))
         to++;
     if (to == from || (!attr && to == name->len))
         return rt_fail(f->r, ST_EFORMAT, "Empty attribute in format string");
@@ -107,7 +108,8 @@ static int format_into(formatter *f, tbuild *b, const tstr *s, unsigned nested);
 static int add_field(formatter *f, tbuild *b, const tstr *field, unsigned nested)
 {
     size_t end = 0, bracket = 0;
-    while (end < field->len && (bracket || (field->s[end] != '!' && field->s[end] != ':'))) {
+    while (end < field->len &&
+           (bracket || (field->s[end] != '!' && field->s[end] != ':'))) {
         bracket = field->s[end] == '[' ? 1 : field->s[end] == ']' ? 0 : bracket;
         end++;
     }
@@ -119,7 +121,8 @@ static int add_field(formatter *f, tbuild *b, const tstr *field, unsigned nested
     int rc = field_value(f, name, &v);
     if (!rc && end < field->len && field->s[end] == '!') {
         if (end + 1 >= field->len)
-            return rt_fail(f->r, ST_EFORMAT, "end of string while looking for conversion");
+            return rt_fail(f->r, ST_EFORMAT,
+                           "end of string while looking for conversion");
         rc = convert(f, field->s[end + 1], &v);
         end += 2;
     }
@@ -169,9 +172,10 @@ static int format_into(formatter *f, tbuild *b, const tstr *s, unsigned nested)
         }
         size_t n = c == '{' ? field_length(s, i + 1) : SIZE_MAX;
         if (n == SIZE_MAX)
-            return rt_fail(f->r, ST_EFORMAT, c == '{' ? "expected '}' before end of string"
-                                                      : "Single '}' encountered in format "
-                                                        "string");
+            return rt_fail(f->r, ST_EFORMAT,
+                           c == '{' ? "expected '}' before end of string"
+                                    : "Single '}' encountered in format "
+                                      "string");
         const tstr *field = tstr_part(f->r, s, i + 1, n);
         rc = field ? add_field(f, b, field, nested) : f->r->err->code;
         i += n + 2;

@@ -33,9 +33,10 @@ static int g_range(rt *r, const targs *a, val *ret)
     tint span = v[1] > v[0] ? v[1] - v[0] : v[0] - v[1];
     tint step = v[2] < 0 ? -v[2] : v[2];
     if (span / step > RANGE_MAX || trange_length(range) > RANGE_MAX)
-        return rt_fail(r, ST_ELIMIT,
-                       "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).",
-                       RANGE_MAX);
+        return rt_fail(
+            r, ST_ELIMIT,
+            "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).",
+            RANGE_MAX);
     *ret = val_of(V_RANGE);
     ret->u.range = range;
     return 0;
@@ -58,8 +59,9 @@ static int add_pairs(rt *r, tdict *d, val from)
     while (!rc && !(rc = titer_next(r, &it, &v, &more)) && more) {
         rc = val_items(r, v, &pair);
         if (!rc && pair->n != 2)
-            rc = rt_fail(r, ST_EFORMAT, "dictionary update sequence element has length %zu; 2 "
-                                        "is required",
+            rc = rt_fail(r, ST_EFORMAT,
+                         "dictionary update sequence element has length %zu; 2 "
+                         "is required",
                          pair->n);
         if (!rc)
             rc = tdict_set(r, d, pair->v[0], pair->v[1]);
@@ -70,7 +72,8 @@ static int add_pairs(rt *r, tdict *d, val from)
 static int make_dict(rt *r, const targs *a, val *ret)
 {
     if (a->rest->n > 1)
-        return rt_fail(r, ST_EFORMAT, "dict expected at most 1 argument, got %zu", a->rest->n);
+        return rt_fail(r, ST_EFORMAT, "dict expected at most 1 argument, got %zu",
+                       a->rest->n);
     tdict *d = tdict_new(r, a->named->n);
     int rc = d ? 0 : r->err->code;
     if (!rc && a->rest->n)
@@ -133,17 +136,19 @@ static int g_raise_exception(rt *r, const targs *a, val *ret)
     int rc = val_string(r, a->v[0], &text);
     if (rc)
         return rc;
-    return rt_fail(r, ST_ERAISED, "%.*s", (int)(text->len < 4000 ? text->len : 4000), text->s);
+    return rt_fail(r, ST_ERAISED, "%.*s", (int)(text->len < 4000 ? text->len : 4000),
+                   text->s);
 }
 
 /* Directive letters; %z and %Z are empty for a clock without zone, %f is its own. */
 #define TIME_MAP(X)                                                                      \
-    X('a', "%a") X('A', "%A") X('b', "%b") X('B', "%B") X('c', "%a %b %e %T %Y")         \
-    X('C', "%C") X('d', "%d") X('e', "%e") X('F', "%F") X('G', "%G") X('h', "%h")        \
-    X('H', "%H") X('I', "%I") X('j', "%j") X('m', "%m") X('M', "%M") X('n', "%n")        \
-    X('p', "%p") X('r', "%r") X('R', "%R") X('S', "%S") X('t', "%t") X('T', "%T")        \
-    X('u', "%u") X('U', "%U") X('V', "%V") X('w', "%w") X('W', "%W") X('X', "%X")        \
-    X('Y', "%Y") X('%', "%%")
+    X('a', "%a")                                                                         \
+    X('A', "%A") X('b', "%b") X('B', "%B") X('c', "%a %b %e %T %Y") X('C', "%C")         \
+        X('d', "%d") X('e', "%e") X('F', "%F") X('G', "%G") X('h', "%h") X('H', "%H")    \
+            X('I', "%I") X('j', "%j") X('m', "%m") X('M', "%M") X('n', "%n")             \
+                X('p', "%p") X('r', "%r") X('R', "%R") X('S', "%S") X('t', "%t")         \
+                    X('T', "%T") X('u', "%u") X('U', "%U") X('V', "%V") X('w', "%w")     \
+                        X('W', "%W") X('X', "%X") X('Y', "%Y") X('%', "%%")
 
 static void time_text(const struct tm *now, char directive, char *out, size_t cap)
 {
@@ -176,7 +181,8 @@ static void time_text(const struct tm *now, char directive, char *out, size_t ca
 
 /* The directive at fmt, which stands after '%'; returns its bytes.  "%-d" is without the
  * padding. */
-static size_t time_part(const struct tm *now, const char *fmt, size_t n, char *out, size_t cap)
+static size_t time_part(const struct tm *now, const char *fmt, size_t n, char *out,
+                        size_t cap)
 {
     bool bare = n > 1 && fmt[0] == '-';
     time_text(now, fmt[bare], out, cap);

@@ -1,4 +1,5 @@
-/* template/iterate.c - going through a value item by item, and the errors of undefined. */
+/* template/iterate.c - going through a value item by item, and the errors of undefined.
+ */
 #include "template/value.h"
 
 #include "base/utf8.h"
@@ -45,8 +46,9 @@ int undef_use(rt *r, val undef)
         return rt_fail(r, ST_EFORMAT, u->name.type == V_STR ? "%s '%.*s'%s" : "%s%.*s%s",
                        u->hint, n, name ? name->s : "", name ? " was not provided" : "");
     case UNDEF_UNSAFE:
-        return rt_fail(r, ST_EFORMAT, "access to attribute '%.*s' of '%s' object is unsafe.",
-                       n, name ? name->s : "", u->hint);
+        return rt_fail(r, ST_EFORMAT,
+                       "access to attribute '%.*s' of '%s' object is unsafe.", n,
+                       name ? name->s : "", u->hint);
     }
     return rt_fail(r, ST_EFORMAT, "an undefined value is used");
 }

@@ -76,7 +76,8 @@ static bool at_text(const lexer *x, size_t i, const char *text)
 }
 
 /* Leave out what the tag at the end of `n` bytes takes from the text before it. */
-static size_t strip_before(const lexer *x, const char *s, size_t n, char sign, bool variable)
+static size_t strip_before(const lexer *x, const char *s, size_t n, char sign,
+                           bool variable)
 {
     if (sign == '-')
         return n - space_right(s, n);
@@ -162,7 +163,8 @@ static int lex_raw(lexer *x)
         size_t end = word ? closing(x, i + n + word, "%}", true) : 0;
         if (!end)
             continue;
-        int rc = add_data(x, x->s + x->i, strip_before(x, x->s + x->i, i - x->i, sign, false));
+        int rc =
+            add_data(x, x->s + x->i, strip_before(x, x->s + x->i, i - x->i, sign, false));
         if (rc)
             return rc;
         x->i = i;
@@ -272,7 +274,8 @@ static size_t int_length(const lexer *x)
     if (x->s[x->i] == '0' && (c == 'x' || c == 'o' || c == 'b')) {
         while (x->i + n < x->n) {
             char d = x->s[x->i + n], low = (char)(d | 0x20);
-            bool ok = d == '_' || (is_digit(d) && (c != 'b' || d < '2') && (c != 'o' || d < '8')) ||
+            bool ok = d == '_' ||
+                      (is_digit(d) && (c != 'b' || d < '2') && (c != 'o' || d < '8')) ||
                       (c == 'x' && low >= 'a' && low <= 'f');
             if (!ok)
                 break;
@@ -472,7 +475,8 @@ static int lex_tag(lexer *x, bool block)
 static size_t next_tag(const lexer *x)
 {
     for (size_t i = x->i; i + 1 < x->n; i++) {
-        if (x->s[i] == '{' && (x->s[i + 1] == '{' || x->s[i + 1] == '%' || x->s[i + 1] == '#'))
+        if (x->s[i] == '{' &&
+            (x->s[i + 1] == '{' || x->s[i + 1] == '%' || x->s[i + 1] == '#'))
             return i;
     }
     return x->n;

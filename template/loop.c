@@ -51,7 +51,8 @@ static int turn(rt *r, frame *body, const node *n, val v, bool *ret_stop)
     return rc < 0 ? rc : 0;
 }
 
-static int run_plain(rt *r, frame *tests, frame *body, const node *n, val seq, bool *ret_any)
+static int run_plain(rt *r, frame *tests, frame *body, const node *n, val seq,
+                     bool *ret_any)
 {
     titer it;
     val v;
@@ -76,7 +77,8 @@ static int run_extended(rt *r, frame *body, const node *n, tloop *loop, bool *re
     for (loop->i = 0; loop->i < loop->items->n && !rc && !stop; loop->i++) {
         *ret_any = true;
         for (size_t k = 0; k < n->scope->n; k++) {
-            if (n->scope->slots[k].load == LOAD_PARAM && tstr_is(n->scope->slots[k].name, "loop"))
+            if (n->scope->slots[k].load == LOAD_PARAM &&
+                tstr_is(n->scope->slots[k].name, "loop"))
                 body->slots[k] = self;
         }
         rc = turn(r, body, n, loop->items->v[loop->i], &stop);
@@ -123,8 +125,9 @@ int loop_again(rt *r, tloop *loop, val iter, val *ret)
 {
     tbuild b, *outer;
     if (!loop->def->loop->recursive)
-        return rt_fail(r, ST_EFORMAT, "The loop must have the 'recursive' marker to be called "
-                                      "recursively.");
+        return rt_fail(r, ST_EFORMAT,
+                       "The loop must have the 'recursive' marker to be called "
+                       "recursively.");
     capture_begin(r, &b, &outer);
     int rc = run_loop(r, loop->env, loop->def, iter, loop->level + 1);
     r->out = outer;
@@ -148,15 +151,12 @@ int loop_attr(rt *r, tloop *loop, const tstr *name, val *ret, bool *ret_found)
     const struct {
         const char *name;
         val v;
-    } attrs[] = {{"index", val_int((tint)i + 1)},
-                 {"index0", val_int((tint)i)},
-                 {"revindex", val_int((tint)(n - i))},
-                 {"revindex0", val_int((tint)(n - i) - 1)},
-                 {"first", val_bool(i == 0)},
-                 {"last", val_bool(i + 1 == n)},
-                 {"length", val_int((tint)n)},
-                 {"depth", val_int((tint)loop->level + 1)},
-                 {"depth0", val_int((tint)loop->level)}};
+    } attrs[] = {
+        {"index", val_int((tint)i + 1)},       {"index0", val_int((tint)i)},
+        {"revindex", val_int((tint)(n - i))},  {"revindex0", val_int((tint)(n - i) - 1)},
+        {"first", val_bool(i == 0)},           {"last", val_bool(i + 1 == n)},
+        {"length", val_int((tint)n)},          {"depth", val_int((tint)loop->level + 1)},
+        {"depth0", val_int((tint)loop->level)}};
     *ret_found = true;
     for (size_t k = 0; k < ST_COUNT(attrs); k++) {
         if (tstr_is(name, attrs[k].name)) {

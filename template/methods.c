@@ -184,12 +184,9 @@ static int m_rpartition(rt *r, const targs *a, val *ret)
 }
 
 const tbuiltin methods_split[] = {
-    {"split", "sep maxsplit", 0, m_split},
-    {"rsplit", "sep maxsplit", 0, m_rsplit},
-    {"splitlines", "keepends", 0, m_splitlines},
-    {"partition", "sep", 1, m_partition},
-    {"rpartition", "sep", 1, m_rpartition},
-    {0},
+    {"split", "sep maxsplit", 0, m_split},       {"rsplit", "sep maxsplit", 0, m_rsplit},
+    {"splitlines", "keepends", 0, m_splitlines}, {"partition", "sep", 1, m_partition},
+    {"rpartition", "sep", 1, m_rpartition},      {0},
 };
 
 /* --- classes of strings --- */
@@ -397,9 +394,9 @@ static int m_dict_copy(rt *r, const targs *a, val *ret)
 }
 
 static const tbuiltin methods_dict[] = {
-    {"get", "key default", 1, m_get},     {"keys", "", 0, m_keys},
-    {"values", "", 0, m_values},          {"items", "", 0, m_items},
-    {"copy", "", 0, m_dict_copy},         {0},
+    {"get", "key default", 1, m_get}, {"keys", "", 0, m_keys},
+    {"values", "", 0, m_values},      {"items", "", 0, m_items},
+    {"copy", "", 0, m_dict_copy},     {0},
 };
 
 /* --- numbers, cyclers --- */
@@ -483,9 +480,10 @@ const tbuiltin *method_find(val obj, const tstr *name)
 
 bool method_changes(val obj, const tstr *name)
 {
-    static const char *const of_list[] = {"append", "clear",   "extend", "insert",
-                                          "pop",    "remove",  "reverse", "sort"};
-    static const char *const of_dict[] = {"clear", "pop", "popitem", "setdefault", "update"};
+    static const char *const of_list[] = {"append", "clear",  "extend",  "insert",
+                                          "pop",    "remove", "reverse", "sort"};
+    static const char *const of_dict[] = {"clear", "pop", "popitem", "setdefault",
+                                          "update"};
     if (val_is_list(obj, L_LIST)) {
         for (size_t i = 0; i < ST_COUNT(of_list); i++) {
             if (tstr_is(name, of_list[i]))

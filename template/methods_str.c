@@ -216,8 +216,9 @@ static int m_join(rt *r, const targs *a, val *ret)
     tbuild_init(&b, r);
     for (size_t i = 0; !rc && !(rc = titer_next(r, &it, &v, &more)) && more; i++) {
         if (v.type != V_STR)
-            return rt_fail(r, ST_EFORMAT, "sequence item %zu: expected str instance, %s found",
-                           i, val_type_name(v));
+            return rt_fail(r, ST_EFORMAT,
+                           "sequence item %zu: expected str instance, %s found", i,
+                           val_type_name(v));
         rc = i ? tbuild_str(&b, a->self.u.s) : 0;
         if (!rc)
             rc = tbuild_str(&b, v.u.s);
@@ -252,7 +253,8 @@ static int arg_fill(rt *r, const targs *a, size_t *ret_gap, const tstr **ret_fil
     if (rc)
         return rc;
     if ((*ret_fill)->n_chars != 1)
-        return rt_fail(r, ST_EFORMAT, "The fill character must be exactly one character long");
+        return rt_fail(r, ST_EFORMAT,
+                       "The fill character must be exactly one character long");
     tint gap = width - (tint)a->self.u.s->n_chars;
     *ret_gap = gap < 0 ? 0 : gap > (tint)(SIZE_MAX / 4) ? SIZE_MAX / 4 : (size_t)gap;
     return 0;

@@ -6,13 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-
-
 size_t tint_text(tint i, unsigned base, char *buf)
 {
     char digits[136];
     size_t n = 0, len = 0;
-    __extension__ unsigned __int128 u = i < 0 ? -(unsigned __int128)i : (unsigned __int128)i;
+    __extension__ unsigned __int128 u =
+        i < 0 ? -(unsigned __int128)i : (unsigned __int128)i;
     do {
         digits[n++] = "0123456789abcdef"[u % base];
         u /= base;
@@ -48,7 +47,10 @@ size_t float_text(double f, char *buf)
 {
     char digits[24];
     if (isnan(f) || isinf(f))
-        return (size_t)snprintf(buf, NUMBER_TEXT, "%s", isnan(f) ? "nan" : f < 0 ? "-inf" : "inf");
+        return (size_t)snprintf(buf, NUMBER_TEXT, "%s",
+                                isnan(f) ? "nan"
+                                : f < 0  ? "-inf"
+                                         : "inf");
     const char *sign = signbit(f) ? "-" : "";
     f = fabs(f);
     int e = f == 0 ? 0 : shortest(f, digits);
@@ -59,11 +61,13 @@ size_t float_text(double f, char *buf)
         return (size_t)snprintf(buf, NUMBER_TEXT, "%s%c%s%se%c%02d", sign, digits[0],
                                 n > 1 ? "." : "", digits + 1, e < 0 ? '-' : '+', abs(e));
     if (e < 0)
-        return (size_t)snprintf(buf, NUMBER_TEXT, "%s0.%.*s%s", sign, -e - 1, "0000", digits);
+        return (size_t)snprintf(buf, NUMBER_TEXT, "%s0.%.*s%s", sign, -e - 1, "0000",
+                                digits);
     if (n <= e + 1)
         return (size_t)snprintf(buf, NUMBER_TEXT, "%s%s%.*s.0", sign, digits, e + 1 - n,
                                 "0000000000000000");
-    return (size_t)snprintf(buf, NUMBER_TEXT, "%s%.*s.%s", sign, e + 1, digits, digits + e + 1);
+    return (size_t)snprintf(buf, NUMBER_TEXT, "%s%.*s.%s", sign, e + 1, digits,
+                            digits + e + 1);
 }
 
 static unsigned digit_value(char c)

@@ -291,7 +291,8 @@ static int unknown_tag(parse_state *p, const tstr *name)
     int n = (int)(name->len < 60 ? name->len : 60);
     for (size_t i = 0; i < ST_COUNT(refused); i++) {
         if (tstr_is(name, refused[i]))
-            return parse_fail(p, "tag '%.*s' is not supported in chat templates", n, name->s);
+            return parse_fail(p, "tag '%.*s' is not supported in chat templates", n,
+                              name->s);
     }
     return parse_fail(p, "Encountered unknown tag '%.*s'.", n, name->s);
 }
@@ -301,10 +302,10 @@ static int parse_statement(parse_state *p, node *n)
     static const struct {
         const char *name;
         int (*parse)(parse_state *, node *);
-    } tags[] = {{"set", parse_set},       {"if", parse_if},
-                {"for", parse_for},       {"macro", parse_macro},
+    } tags[] = {{"set", parse_set},         {"if", parse_if},
+                {"for", parse_for},         {"macro", parse_macro},
                 {"call", parse_call_block}, {"filter", parse_filter_block},
-                {"with", parse_with},     {"generation", parse_generation},
+                {"with", parse_with},       {"generation", parse_generation},
                 {"print", parse_print}};
     const tstr *name;
     int rc = expect_name(p, &name);
@@ -371,8 +372,9 @@ static int parse_nodes(parse_state *p, const char *const *ends, node_list *list)
             rc = node_list_add(p, list, n);
     }
     if (!rc && ends)
-        rc = parse_fail(p, "Unexpected end of template. Jinja was looking for the following "
-                           "tag: '%s'.",
+        rc = parse_fail(p,
+                        "Unexpected end of template. Jinja was looking for the following "
+                        "tag: '%s'.",
                         ends[0]);
     return rc;
 }

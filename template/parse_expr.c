@@ -2,7 +2,8 @@
  *
  * if-else < or < and < not < comparisons < + - < ~ < * / // % < ** < unary < postfix,
  * filters and tests.  Depth is bounded twice: PARSE_DEPTH for the parser's own recursion,
- * NODE_DEPTH for chains that grow to the left, so that no later pass can run out of stack. */
+ * NODE_DEPTH for chains that grow to the left, so that no later pass can run out of
+ * stack. */
 #include "template/ast.h"
 
 #include <stdarg.h>
@@ -70,14 +71,18 @@ int parse_fail(parse_state *p, const char *fmt, ...)
 static const char *describe(const token *t, char *buf, size_t cap)
 {
     static const char *const twos[] = {"==", "!=", "<=", ">=", "//", "**"};
-    static const char *const names[] = {
-        [TOK_DATA] = "template data / text", [TOK_VAR_BEGIN] = "begin of print statement",
-        [TOK_VAR_END] = "end of print statement",
-        [TOK_BLOCK_BEGIN] = "begin of statement block",
-        [TOK_BLOCK_END] = "end of statement block", [TOK_STRING] = "string",
-        [TOK_INT] = "integer", [TOK_FLOAT] = "float", [TOK_END] = "end of template"};
+    static const char *const names[] = {[TOK_DATA] = "template data / text",
+                                        [TOK_VAR_BEGIN] = "begin of print statement",
+                                        [TOK_VAR_END] = "end of print statement",
+                                        [TOK_BLOCK_BEGIN] = "begin of statement block",
+                                        [TOK_BLOCK_END] = "end of statement block",
+                                        [TOK_STRING] = "string",
+                                        [TOK_INT] = "integer",
+                                        [TOK_FLOAT] = "float",
+                                        [TOK_END] = "end of template"};
     if (t->type == TOK_NAME)
-        snprintf(buf, cap, "%.*s", (int)(t->text->len < 60 ? t->text->len : 60), t->text->s);
+        snprintf(buf, cap, "%.*s", (int)(t->text->len < 60 ? t->text->len : 60),
+                 t->text->s);
     else if (t->type == TOK_OP && t->op < 256)
         snprintf(buf, cap, "%c", t->op);
     else
@@ -388,9 +393,10 @@ static int parse_args(parse_state *p, node *n)
         const token *t = tok(p);
         bool is_named = !star && !stars && t->type == TOK_NAME && t[1].type == TOK_OP &&
                         t[1].op == '=';
-        if ((star && (args->more_pos || args->more_named)) || (stars && args->more_named) ||
-            (is_named && args->more_named) ||
-            (!star && !stars && !is_named && (named.n || args->more_pos || args->more_named)))
+        if ((star && (args->more_pos || args->more_named)) ||
+            (stars && args->more_named) || (is_named && args->more_named) ||
+            (!star && !stars && !is_named &&
+             (named.n || args->more_pos || args->more_named)))
             return parse_fail(p, "invalid syntax for function call expression");
         p->at += is_named ? 2 : 0;
         rc = parse_expression(p, &value);
@@ -406,7 +412,8 @@ static int parse_args(parse_state *p, node *n)
             rc = node_list_add(p, is_named ? &named : &pos, value);
         if (!rc && is_named) {
             size_t k = named.n - 1;
-            names = tarena_grow(&p->r.mem, names, k * sizeof *names, named.n * sizeof *names);
+            names =
+                tarena_grow(&p->r.mem, names, k * sizeof *names, named.n * sizeof *names);
             rc = names ? 0 : rt_oom(&p->r);
             if (!rc)
                 names[k] = t->text;
@@ -456,8 +463,8 @@ static int parse_subscript(parse_state *p, node *on, node **ret)
         return parse_fail(p, "subscripts of more than one expression are not supported");
     if (!colons && !part[0])
         return fail_token(p, NULL);
-    if ((rc = expect_op(p, ']')) || (rc = join(p, colons ? N_SLICE : N_ITEM, line, on,
-                                               colons ? NULL : part[0], &n)))
+    if ((rc = expect_op(p, ']')) ||
+        (rc = join(p, colons ? N_SLICE : N_ITEM, line, on, colons ? NULL : part[0], &n)))
         return rc;
     if (colons) {
         n->kids = rt_take(&p->r, 3, sizeof *n->kids);

@@ -23,7 +23,10 @@ static int repr_code(tbuild *b, uint32_t code, char quote, unsigned char mark)
     if (code == (unsigned char)quote || code == '\\')
         snprintf(text, sizeof text, "\\%c", (char)code);
     else if (code == '\n' || code == '\r' || code == '\t')
-        snprintf(text, sizeof text, "\\%c", code == '\n' ? 'n' : code == '\r' ? 'r' : 't');
+        snprintf(text, sizeof text, "\\%c",
+                 code == '\n'   ? 'n'
+                 : code == '\r' ? 'r'
+                                : 't');
     else if (code_is(code, CLASS_PRINTABLE))
         return tbuild_code(b, code, mark);
     else if (code < 0x100)
@@ -106,8 +109,8 @@ static int repr_range(tbuild *b, const trange *range, unsigned char mark)
     tint_text(range->stop, 10, stop);
     tint_text(range->step, 10, step);
     bool plain = range->step == 1;
-    snprintf(text, sizeof text, "range(%.40s, %.40s%s%.40s)", start, stop, plain ? "" : ", ",
-             plain ? "" : step);
+    snprintf(text, sizeof text, "range(%.40s, %.40s%s%.40s)", start, stop,
+             plain ? "" : ", ", plain ? "" : step);
     return tbuild_text(b, text, mark);
 }
 
@@ -155,7 +158,8 @@ static int repr_marked(tbuild *b, val v, unsigned char mark)
     if (v.type == V_NAMESPACE)
         rc = tbuild_text(b, "<Namespace ", mark);
     if (!rc)
-        rc = v.type == V_LIST ? repr_list(b, v.u.list, mark) : repr_dict(b, v.u.dict, mark);
+        rc = v.type == V_LIST ? repr_list(b, v.u.list, mark)
+                              : repr_dict(b, v.u.dict, mark);
     if (!rc && v.type == V_NAMESPACE)
         rc = tbuild_text(b, ">", mark);
     b->r->depth--;
@@ -253,7 +257,9 @@ static int json_scalar(writer *w, val v)
     case V_FLOAT:
         if (isnan(v.u.f) || isinf(v.u.f))
             snprintf(text, sizeof text, "%s",
-                     isnan(v.u.f) ? "NaN" : v.u.f < 0 ? "-Infinity" : "Infinity");
+                     isnan(v.u.f) ? "NaN"
+                     : v.u.f < 0  ? "-Infinity"
+                                  : "Infinity");
         else
             float_text(v.u.f, text);
         return tbuild_text(w->b, text, w->mark);

@@ -20,11 +20,11 @@ typedef struct tmacro {
 
 typedef struct tloop {
     const node *def;
-    frame *env;   /* around the loop */
+    frame *env; /* around the loop */
     tlist *items;
     size_t i;
     size_t level; /* of a recursive loop, from 0 */
-    val seen; /* last argument of changed() */
+    val seen;     /* last argument of changed() */
 } tloop;
 
 /* How a body ended, beside 0 and errors. */

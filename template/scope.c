@@ -56,7 +56,8 @@ static symbol *symbol_get(resolver *x, symbols *s, const tstr *name)
 }
 
 /* Where `name` is known, from this scope outwards. */
-static bool find_ref(const symbols *s, const tstr *name, unsigned *ret_up, unsigned *ret_slot)
+static bool find_ref(const symbols *s, const tstr *name, unsigned *ret_up,
+                     unsigned *ret_slot)
 {
     for (unsigned up = 0; s; s = s->parent, up++) {
         for (size_t i = 0; i < s->n; i++) {
@@ -175,7 +176,8 @@ static int merge_branches(resolver *x, symbols *s, symbols branches[3])
 }
 
 /* Nodes i.. of an `if` (test, body, test, body...) in one branch. */
-static int look_branch(resolver *x, symbols *branch, const node *n, size_t from, size_t to);
+static int look_branch(resolver *x, symbols *branch, const node *n, size_t from,
+                       size_t to);
 
 static int look_if(resolver *x, symbols *s, const node *n, size_t from, size_t to,
                    const node *other)
@@ -201,7 +203,8 @@ static int look_if(resolver *x, symbols *s, const node *n, size_t from, size_t t
 }
 
 /* Each elif is an `if` of its own inside the elif branch. */
-static int look_branch(resolver *x, symbols *branch, const node *n, size_t from, size_t to)
+static int look_branch(resolver *x, symbols *branch, const node *n, size_t from,
+                       size_t to)
 {
     int rc = 0;
     for (; from < to && !rc; from += 2)
@@ -431,7 +434,8 @@ static int place_special(resolver *x, symbols *s, node *n)
         rc = special_param(x, s, n->c, "kwargs", &m->has_kwargs, &m->kwargs_slot);
     if (!rc)
         rc = special_param(x, s, n->c, "varargs", &m->has_varargs, &m->varargs_slot);
-    for (size_t i = 0; i < m->n_params && !rc; i++) { /* an explicit one is an ordinary one */
+    for (size_t i = 0; i < m->n_params && !rc;
+         i++) { /* an explicit one is an ordinary one */
         m->has_kwargs &= !tstr_is(m->params[i]->name, "kwargs");
         m->has_varargs &= !tstr_is(m->params[i]->name, "varargs");
         m->has_caller &= !tstr_is(m->params[i]->name, "caller");
@@ -468,8 +472,8 @@ static int place_macro(resolver *x, symbols *outer, node *n)
 
 /* A body in a scope of its own; what `n` has beside the body is placed inside too where
  * `also` is given. */
-static int place_inner(resolver *x, symbols *outer, node *body, node *also, bool look_also,
-                       tscope **ret)
+static int place_inner(resolver *x, symbols *outer, node *body, node *also,
+                       bool look_also, tscope **ret)
 {
     symbols s = {.parent = outer};
     bool soft = x->soft;
@@ -489,7 +493,8 @@ static int place_inner(resolver *x, symbols *outer, node *body, node *also, bool
 }
 
 /* The body or the test of a `for`. */
-static int place_loop_part(resolver *x, symbols *outer, node_for *f, bool test, tscope **ret)
+static int place_loop_part(resolver *x, symbols *outer, node_for *f, bool test,
+                           tscope **ret)
 {
     symbols s = {.parent = outer};
     bool soft = x->soft;

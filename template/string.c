@@ -112,7 +112,8 @@ const tstr *tbuild_take(tbuild *b)
     tstr *s = rt_take(b->r, 1, sizeof *s);
     if (!s)
         return NULL;
-    *s = (tstr){.s = b->len ? b->s : "", .len = b->len, .marks = b->marks, .mark = b->mark};
+    *s = (tstr){
+        .s = b->len ? b->s : "", .len = b->len, .marks = b->marks, .mark = b->mark};
     s->n_chars = count_chars(s->s, s->len);
     return s;
 }

@@ -66,7 +66,8 @@ static int replace_empty(tbuild *b, const tstr *s, const tstr *with, tint count)
     return rc || count == 0 ? rc : tbuild_str(b, with);
 }
 
-int str_replace(rt *r, const tstr *s, const tstr *old, const tstr *with, tint count, val *ret)
+int str_replace(rt *r, const tstr *s, const tstr *old, const tstr *with, tint count,
+                val *ret)
 {
     tbuild b;
     int rc = rt_step(r, s->len / STEP_BYTES);
@@ -129,7 +130,8 @@ int str_lines(rt *r, const tstr *s, bool keep_ends, tlist **ret)
     return rc;
 }
 
-int str_padded(rt *r, const tstr *s, size_t left, size_t right, const tstr *fill, val *ret)
+int str_padded(rt *r, const tstr *s, size_t left, size_t right, const tstr *fill,
+               val *ret)
 {
     tbuild b;
     int rc = 0;

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    SOURCE_MAX = 4 << 20,       /* bytes of a template: real ones have 1 to 20 KiB */
+    SOURCE_MAX = 4 << 20, /* bytes of a template: real ones have 1 to 20 KiB */
     PARSE_MEMORY = 256 << 20,
     STEPS_DEFAULT = 10000000,
     OUTPUT_DEFAULT = 16 << 20,
@@ -36,7 +36,8 @@ static int check_source(const char *source, size_t len, st_err *err)
 {
     size_t bad;
     if (len > SOURCE_MAX)
-        return st_err_set(err, ST_ELIMIT, "template of %zu bytes, over %d", len, SOURCE_MAX);
+        return st_err_set(err, ST_ELIMIT, "template of %zu bytes, over %d", len,
+                          SOURCE_MAX);
     if (!st_utf8_valid(source, len, &bad))
         return st_err_set(err, ST_EFORMAT, "template: byte %zu is not UTF-8", bad);
     return 0;
@@ -70,7 +71,8 @@ int tmpl_parse(const char *source, size_t len, tmpl **ret_tmpl, st_err *err)
         return st_err_set(err, ST_ENOMEM, "out of memory while parsing");
     st_map_init(&names);
     parse_state p = {.s = source, .len = len, .names = &names};
-    p.r = (rt){.steps_left = UINT64_MAX, .max_output = SIZE_MAX, .line = 1, .err = &local};
+    p.r =
+        (rt){.steps_left = UINT64_MAX, .max_output = SIZE_MAX, .line = 1, .err = &local};
     tarena_init(&p.r.mem, PARSE_MEMORY);
     rc = parse_source(&p, t);
     parse_done(&p);
@@ -228,7 +230,8 @@ int tmpl_render(const tmpl *t, const json_t *vars, const tmpl_opts *opts, tmpl_o
     tbuild text;
     opts = opts ? opts : &none;
     if (!json_is_object(vars))
-        return st_err_set(err, ST_EINVAL, "the variables of a template are a JSON object");
+        return st_err_set(err, ST_EINVAL,
+                          "the variables of a template are a JSON object");
     rt r = {.steps_left = opts->max_steps ? opts->max_steps : STEPS_DEFAULT,
             .max_output = opts->max_output ? opts->max_output : OUTPUT_DEFAULT,
             .line = 1,

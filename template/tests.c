@@ -21,8 +21,8 @@ TEST(number, val_is_num(v))
 TEST(string, v.type == V_STR)
 TEST(mapping, v.type == V_DICT)
 TEST(iterable, val_iterable(v) || v.type == V_LOOP)
-TEST(sequence, v.type == V_UNDEF || v.type == V_STR || v.type == V_DICT || v.type == V_RANGE ||
-                   (v.type == V_LIST && v.u.list->kind <= L_GROUP))
+TEST(sequence, v.type == V_UNDEF || v.type == V_STR || v.type == V_DICT ||
+                   v.type == V_RANGE || (v.type == V_LIST && v.u.list->kind <= L_GROUP))
 TEST(callable, v.type == V_UNDEF || v.type == V_FUNC || v.type == V_MACRO ||
                    v.type == V_LOOP || v.type == V_JOINER)
 TEST(escaped, v.type == V_STR && v.u.s->markup)

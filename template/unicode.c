@@ -58,8 +58,8 @@ bool code_is(uint32_t code, tclass what)
     utf8proc_category_t cat = utf8proc_category(c);
     bool alpha = cat >= UTF8PROC_CATEGORY_LU && cat <= UTF8PROC_CATEGORY_LO;
     bool number = cat >= UTF8PROC_CATEGORY_ND && cat <= UTF8PROC_CATEGORY_NO;
-    bool superscript = (code >= 0x2070 && code <= 0x2089) || code == 0xB2 || code == 0xB3 ||
-                       code == 0xB9 || (code >= 0x2460 && code <= 0x2468);
+    bool superscript = (code >= 0x2070 && code <= 0x2089) || code == 0xB2 ||
+                       code == 0xB3 || code == 0xB9 || (code >= 0x2460 && code <= 0x2468);
     switch (what) {
     case CLASS_SPACE:
         return is_space(code);
@@ -72,7 +72,8 @@ bool code_is(uint32_t code, tclass what)
     case CLASS_DECIMAL:
         return cat == UTF8PROC_CATEGORY_ND;
     case CLASS_DIGIT:
-        return cat == UTF8PROC_CATEGORY_ND || (cat == UTF8PROC_CATEGORY_NO && superscript);
+        return cat == UTF8PROC_CATEGORY_ND ||
+               (cat == UTF8PROC_CATEGORY_NO && superscript);
     case CLASS_NUMERIC:
         return number;
     case CLASS_PRINTABLE:

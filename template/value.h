@@ -190,7 +190,7 @@ struct rt {
 };
 
 int rt_fail(rt *r, int code, const char *fmt, ...) ST_PRINTF(3, 4); /* names the line */
-int rt_oom(rt *r);                                                  /* memory or its limit */
+int rt_oom(rt *r); /* memory or its limit */
 int rt_step(rt *r, size_t n);
 int rt_enter(rt *r); /* one level deeper; leave with r->depth-- when it returned 0 */
 void *rt_take(rt *r, size_t count, size_t size); /* zeroed; NULL: rt_oom() was called */
@@ -219,7 +219,7 @@ const tstr *tstr_part(rt *r, const tstr *s, size_t from, size_t n);       /* byt
 size_t tstr_byte(const tstr *s, size_t n_char); /* byte offset of a code point */
 bool tstr_is(const tstr *s, const char *text);
 bool tstr_has_data(const tstr *s);
-unsigned char tstr_mark(const tstr *s, size_t at); /* of the byte at `at` */
+unsigned char tstr_mark(const tstr *s, size_t at);              /* of the byte at `at` */
 size_t tstr_find(const tstr *s, const tstr *what, size_t from); /* SIZE_MAX: not there */
 size_t tstr_rfind(const tstr *s, const tstr *what, size_t end); /* match ends by `end` */
 
@@ -296,7 +296,8 @@ const char *val_type_name(val v); /* "str", "dict", "NoneType" */
 const char *val_type_repr(val v); /* as jinja2 names it: "None", "str object" */
 bool val_truth(val v);
 int val_equal(rt *r, val a, val b, bool *ret);
-int val_less(rt *r, val a, val b, const char *op, bool *ret); /* a < b; op for the error */
+int val_less(rt *r, val a, val b, const char *op,
+             bool *ret); /* a < b; op for the error */
 int val_contains(rt *r, val item, val where, bool *ret);
 int val_hash(rt *r, val v, uint64_t *ret);
 bool val_has_data(val v); /* any byte of it came from the variables */
@@ -322,14 +323,14 @@ typedef struct json_style {
     const tstr *item_separator, *key_separator;
 } json_style;
 
-int val_print(tbuild *b, val v);         /* str() */
-int val_repr(tbuild *b, val v);          /* repr() */
+int val_print(tbuild *b, val v);                /* str() */
+int val_repr(tbuild *b, val v);                 /* repr() */
 int val_string(rt *r, val v, const tstr **ret); /* str(); markup stays */
 int val_json(tbuild *b, val v, const json_style *style);
 
 enum { NUMBER_TEXT = 400 };
-size_t tint_text(tint i, unsigned base, char *buf);  /* into NUMBER_TEXT bytes */
-size_t float_text(double f, char *buf);              /* Python's repr */
+size_t tint_text(tint i, unsigned base, char *buf); /* into NUMBER_TEXT bytes */
+size_t float_text(double f, char *buf);             /* Python's repr */
 bool tint_parse(const char *s, size_t n, unsigned base, tint *ret, bool *ret_big);
 bool float_parse(const char *s, size_t n, double *ret);
 int float_to_int(rt *r, double f, tint *ret);
@@ -369,7 +370,8 @@ int str_replace(rt *r, const tstr *s, const tstr *old, const tstr *with, tint co
                 val *ret);
 const tstr *str_strip(rt *r, const tstr *s, const tstr *chars, bool left, bool right);
 int str_lines(rt *r, const tstr *s, bool keep_ends, tlist **ret);
-int str_padded(rt *r, const tstr *s, size_t left, size_t right, const tstr *fill, val *ret);
+int str_padded(rt *r, const tstr *s, size_t left, size_t right, const tstr *fill,
+               val *ret);
 int arg_chars(rt *r, val v, const tstr **ret); /* NULL for none or missing */
 
 /* --- calls (call.c) --- */
