@@ -162,7 +162,7 @@ int val_item(rt *r, val obj, val key, val *ret)
 /* --- slices --- */
 
 typedef struct slice {
-    tint start, step;
+    tint start, stop, step;
     size_t n; /* items taken */
 } slice;
 
@@ -201,7 +201,7 @@ static int slice_make(rt *r, size_t len, val start, val stop, val step, slice *r
     if (rc || (rc = slice_index(r, stop, by < 0 ? low : high, n, low, high, &to)))
         return rc;
     trange range = {from, to, by};
-    *ret = (slice){from, by, trange_length(&range)};
+    *ret = (slice){from, to, by, trange_length(&range)};
     return 0;
 }
 
@@ -244,7 +244,7 @@ static int slice_range(rt *r, const trange *range, const slice *cut, val *ret)
         return r->err->code;
     out->start = range->start + cut->start * range->step;
     out->step = range->step * cut->step;
-    out->stop = out->start + (tint)cut->n * out->step;
+    out->stop = range->start + cut->stop * range->step;
     *ret = val_of(V_RANGE);
     ret->u.range = out;
     return 0;

@@ -334,7 +334,8 @@ static int f_round(rt *r, const targs *a, val *ret)
         *ret = val_float(round_float(v.u.f, digits));
     } else {
         double unit = pow(10, (double)digits), f = val_as_float(v) * unit;
-        *ret = val_float((up ? ceil(f) : floor(f)) / unit);
+        double whole = up ? ceil(f) : floor(f); /* an integer in Python: no -0 */
+        *ret = val_float((whole == 0 ? 0 : whole) / unit);
     }
     ret->data = v.data;
     return rc;

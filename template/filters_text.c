@@ -162,8 +162,9 @@ static int f_truncate(rt *r, const targs *a, val *ret)
 {
     const tstr *s, *end = tstr_new(r, "...", 3, 0);
     tint length, leeway;
+    size_t n;
     tbuild b;
-    int rc = end ? arg_text(r, a->v[0], "truncate", &s) : r->err->code;
+    int rc = end ? val_length(r, a->v[0], &n) : r->err->code;
     if (!rc)
         rc = arg_int(r, a->v[1], "length", 255, &length);
     if (!rc && a->v[3].type != V_MISSING)
@@ -175,8 +176,10 @@ static int f_truncate(rt *r, const targs *a, val *ret)
         return rc;
     if (length < (tint)end->n_chars || leeway < 0)
         return rt_fail(r, ST_EFORMAT, "expected length >= %zu", end->n_chars);
-    if ((tint)s->n_chars - leeway <= length)
-        return *ret = val_str(s), 0;
+    if ((tint)n - leeway <= length)
+        return *ret = a->v[0], 0;
+    if ((rc = arg_text(r, a->v[0], "truncate", &s)))
+        return rc;
     s = cut_words(r, s, (size_t)length - end->n_chars, val_truth(a->v[2]));
     tbuild_init(&b, r);
     rc = s ? tbuild_str(&b, s) : r->err->code;

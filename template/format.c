@@ -62,11 +62,11 @@ static int add_string(tbuild *b, const spec *s, const tstr *text, char align)
     return add_aligned(b, s, text, 0, s->align ? s->align : align);
 }
 
-/* Put a separator before each `every` digits, counted from the right. */
+/* Put a separator before each `every` of the leading digits, counted from the right. */
 static size_t group_digits(char *text, size_t n, char separator, size_t every)
 {
     size_t whole = 0, add;
-    while (whole < n && text[whole] != '.' && text[whole] != 'e')
+    while (whole < n && (every == 4 || (text[whole] >= '0' && text[whole] <= '9')))
         whole++;
     add = whole ? (whole - 1) / every : 0;
     memmove(text + whole + add, text + whole, n - whole);
@@ -76,6 +76,14 @@ static size_t group_digits(char *text, size_t n, char separator, size_t every)
         text[--to] = text[--from];
     }
     return n + add;
+}
+
+static void to_upper(char *text)
+{
+    for (; *text; text++) {
+        if (*text >= 'a' && *text <= 'z')
+            *text = (char)(*text - 32);
+    }
 }
 
 static int int_body(rt *r, const spec *s, tint i, char *text, size_t *ret_n)
@@ -90,37 +98,37 @@ static int int_body(rt *r, const spec *s, tint i, char *text, size_t *ret_n)
         return rt_fail(r, ST_EFORMAT, "Unknown format code '%c' for object of type 'int'",
                        type);
     *ret_n = tint_text(i, base, text);
-    for (size_t k = 0; k < *ret_n && type == 'X'; k++) {
-        if (text[k] >= 'a')
-            text[k] = (char)(text[k] - 32);
-    }
+    if (type == 'X')
+        to_upper(text);
     return 0;
 }
 
 static int float_body(rt *r, const spec *s, double f, char *text, size_t *ret_n)
 {
     int precision = s->precision < 0 ? 6 : s->precision;
+    char type = s->type ? (char)(s->type | 0x20) : 0;
     if (precision > PRECISION_MAX)
         return rt_fail(r, ST_ELIMIT, "precision over %d", PRECISION_MAX);
     if (isnan(f) || isinf(f))
-        *ret_n = (size_t)snprintf(text, BODY, "%s", isnan(f) ? "nan" : "inf");
+        snprintf(text, BODY, isnan(f) ? "nan%s" : "inf%s", s->type == '%' ? "%" : "");
     else if (!s->type && s->precision < 0)
-        *ret_n = float_text(f, text);
-    else if (s->type == 'e' || s->type == 'E')
-        *ret_n =
-            (size_t)snprintf(text, BODY, s->type == 'e' ? "%.*e" : "%.*E", precision, f);
-    else if (s->type == 'f' || s->type == 'F')
-        *ret_n = (size_t)snprintf(text, BODY, s->alt ? "%#.*f" : "%.*f", precision, f);
+        float_text(f, text);
+    else if (type == 'e')
+        snprintf(text, BODY, s->alt ? "%#.*e" : "%.*e", precision, f);
+    else if (type == 'f')
+        snprintf(text, BODY, s->alt ? "%#.*f" : "%.*f", precision, f);
     else if (s->type == '%')
-        *ret_n = (size_t)snprintf(text, BODY, "%.*f%%", precision, f * 100);
-    else if (s->type == 'g' || s->type == 'G' || s->type == 'n' || !s->type)
-        *ret_n =
-            (size_t)snprintf(text, BODY, s->type == 'G' ? "%.*G" : "%.*g", precision, f);
+        snprintf(text, BODY, "%.*f%%", precision, f * 100);
+    else if (type == 'g' || s->type == 'n' || !s->type)
+        snprintf(text, BODY, s->alt ? "%#.*g" : "%.*g", precision, f);
     else
         return rt_fail(r, ST_EFORMAT,
                        "Unknown format code '%c' for object of type 'float'", s->type);
+    *ret_n = strlen(text);
     if (!s->type && s->precision >= 0 && !strpbrk(text, ".en"))
         *ret_n += (size_t)snprintf(text + *ret_n, 4, ".0");
+    if (s->type && s->type != type)
+        to_upper(text);
     return 0;
 }
 
@@ -150,6 +158,12 @@ static int add_number(tbuild *b, const spec *s, val v)
     if (whole && minus) { /* the digits come with their sign */
         memmove(text + head, text + head + 1, n);
         n--;
+    }
+    if (whole && s->precision > PRECISION_MAX)
+        return rt_fail(b->r, ST_ELIMIT, "precision over %d", PRECISION_MAX);
+    for (; whole && s->precision >= 0 && n < (size_t)s->precision; n++) {
+        memmove(text + head + 1, text + head, n + 1);
+        text[head] = '0';
     }
     if (s->group)
         n = group_digits(text + head, n, s->group, one_of(s->type, "xXob") ? 4 : 3);
@@ -217,11 +231,30 @@ static int parse_spec(rt *r, const tstr *text, spec *ret)
     return 0;
 }
 
+/* Combinations that Python refuses. */
+static int check_spec(rt *r, const spec *s, val v)
+{
+    bool whole = val_is_int(v) && !is_float_type(s->type);
+    if (whole && s->precision >= 0)
+        return rt_fail(r, ST_EFORMAT,
+                       "Precision not allowed in integer format specifier");
+    bool letters = one_of(s->type, "nsc") || (s->group == ',' && one_of(s->type, "xXob"));
+    if (s->group && (letters || v.type == V_STR))
+        return rt_fail(r, ST_EFORMAT, "Cannot specify '%c' with '%c'.", s->group,
+                       s->type ? s->type : 's');
+    if (v.type == V_STR && (s->sign || s->alt))
+        return rt_fail(r, ST_EFORMAT, "%s not allowed in string format specifier",
+                       s->sign ? "Sign" : "Alternate form (#)");
+    return 0;
+}
+
 int format_spec(tbuild *b, val v, const tstr *text)
 {
-    spec s;
+    spec s = {0};
     const tstr *str;
     int rc = parse_spec(b->r, text, &s);
+    if (!rc)
+        rc = check_spec(b->r, &s, v);
     if (rc)
         return rc;
     if (v.type == V_BOOL && !s.type && text->len == 0)

@@ -106,7 +106,11 @@ static int next_char(rt *r, titer *it, val *ret, bool *ret_more)
     if (!*ret_more)
         return 0;
     st_utf8_decode(s->s + it->byte, s->len - it->byte, &n);
-    const tstr *one = tstr_part(r, s, it->byte, n);
+    tstr plain = *s; /* characters of markup are plain strings */
+    plain.markup = false;
+    const tstr *one = tstr_part(r, s->markup ? &plain : s, it->byte, n);
+    if (one == &plain)
+        one = tstr_new(r, s->s, s->len, s->mark);
     it->byte += n;
     if (!one)
         return r->err->code;

@@ -39,8 +39,9 @@ static int list_passing(rt *r, frame *tests, const node_for *def, val seq, tlist
     return rc;
 }
 
-/* One turn; *ret_stop after a break. */
-static int turn(rt *r, frame *body, const node *n, val v, bool *ret_stop)
+/* One turn; *ret_stop after a break.  As in jinja2, a turn that `break` or `continue`
+ * cut short does not keep the loop's `else` from running. */
+static int turn(rt *r, frame *body, const node *n, val v, bool *ret_stop, bool *ret_any)
 {
     int rc = frame_load(r, body);
     if (!rc)
@@ -48,6 +49,7 @@ static int turn(rt *r, frame *body, const node *n, val v, bool *ret_stop)
     if (!rc)
         rc = exec(r, body, n->loop->body);
     *ret_stop = rc == RUN_BREAK;
+    *ret_any |= rc == 0;
     return rc < 0 ? rc : 0;
 }
 
@@ -62,8 +64,7 @@ static int run_plain(rt *r, frame *tests, frame *body, const node *n, val seq,
         rc = passes(r, tests, n->loop, v, &take);
         if (rc || !take)
             continue;
-        *ret_any = true;
-        rc = turn(r, body, n, v, &stop);
+        rc = turn(r, body, n, v, &stop, ret_any);
     }
     return rc;
 }
@@ -75,13 +76,12 @@ static int run_extended(rt *r, frame *body, const node *n, tloop *loop, bool *re
     int rc = 0;
     self.u.loop = loop;
     for (loop->i = 0; loop->i < loop->items->n && !rc && !stop; loop->i++) {
-        *ret_any = true;
         for (size_t k = 0; k < n->scope->n; k++) {
             if (n->scope->slots[k].load == LOAD_PARAM &&
                 tstr_is(n->scope->slots[k].name, "loop"))
                 body->slots[k] = self;
         }
-        rc = turn(r, body, n, loop->items->v[loop->i], &stop);
+        rc = turn(r, body, n, loop->items->v[loop->i], &stop, ret_any);
         if (stop)
             break;
     }
