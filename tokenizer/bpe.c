@@ -62,12 +62,14 @@ int characters_encode(tok_run *r, const char *s, size_t len, bool prefix)
     st_buf_reset(&r->work);
     int rc = prefix ? st_buf_add(&r->work, TOK_SPACE, 3) : 0;
     for (size_t i = 0; !rc && i < len; i++)
-        rc = s[i] == ' ' ? st_buf_add(&r->work, TOK_SPACE, 3) : st_buf_char(&r->work, s[i]);
+        rc = s[i] == ' ' ? st_buf_add(&r->work, TOK_SPACE, 3)
+                         : st_buf_char(&r->work, s[i]);
     r->text = r->work.data;
     r->n_syms = 0;
     for (size_t at = 0, used; !rc && at < r->work.len; at += used) {
         (void)st_utf8_decode(r->text + at, r->work.len - at, &used);
-        rc = merge_add(r, (uint32_t)at, (uint32_t)used, vocab_literal(r->t, r->text + at, used));
+        rc = merge_add(r, (uint32_t)at, (uint32_t)used,
+                       vocab_literal(r->t, r->text + at, used));
     }
     if (!rc)
         rc = merge_run(r);

@@ -7,7 +7,10 @@
 
 #include "base/mem.h"
 
-enum { NO_SYM = UINT32_MAX };
+enum {
+    NO_SYM = UINT32_MAX,
+    WAYS = 4, /* children of a place in the heap: four entries are one cache line */
+};
 
 int merge_add(tok_run *r, uint32_t at, uint32_t len, int32_t id)
 {
@@ -26,18 +29,25 @@ int merge_add(tok_run *r, uint32_t at, uint32_t len, int32_t id)
     return 0;
 }
 
-static bool before(const merge_cand *a, const merge_cand *b)
+/* First by order, then by place. */
+static uint64_t key_of(const merge_cand *cand)
 {
-    return a->order < b->order || (a->order == b->order && a->left < b->left);
+    return (uint64_t)cand->order << 32 | cand->left;
 }
 
 static void sift_down(merge_cand *heap, size_t n, size_t i)
 {
     merge_cand moving = heap[i];
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && before(&heap[child + 1], &heap[child]))
-            child++;
-        if (!before(&heap[child], &moving))
+    uint64_t key = key_of(&moving);
+    for (size_t child; (child = WAYS * i + 1) < n; i = child) {
+        size_t end = child + WAYS < n ? child + WAYS : n;
+        uint64_t best = key_of(&heap[child]);
+        for (size_t k = child + 1; k < end; k++) {
+            uint64_t other = key_of(&heap[k]);
+            child = other < best ? k : child;
+            best = other < best ? other : best;
+        }
+        if (best >= key)
             break;
         heap[i] = heap[child];
     }
@@ -47,9 +57,10 @@ static void sift_down(merge_cand *heap, size_t n, size_t i)
 static void sift_up(merge_cand *heap, size_t i)
 {
     merge_cand moving = heap[i];
-    while (i && before(&moving, &heap[(i - 1) / 2])) {
-        heap[i] = heap[(i - 1) / 2];
-        i = (i - 1) / 2;
+    uint64_t key = key_of(&moving);
+    while (i && key < key_of(&heap[(i - 1) / WAYS])) {
+        heap[i] = heap[(i - 1) / WAYS];
+        i = (i - 1) / WAYS;
     }
     heap[i] = moving;
 }
@@ -129,7 +140,7 @@ int merge_run(tok_run *r)
     r->n_heap = 0;
     for (size_t i = 0; !rc && i + 1 < r->n_syms; i++)
         rc = queue(r, (uint32_t)i, false);
-    for (size_t i = r->n_heap / 2; i-- > 0;)
+    for (size_t i = (r->n_heap + WAYS - 2) / WAYS; i-- > 0;)
         sift_down(r->heap, r->n_heap, i);
     while (!rc && r->n_heap) {
         merge_cand first = take_first(r);

@@ -53,8 +53,10 @@ static void put(tok *t, int32_t left, int32_t right, uint32_t rank, int32_t id)
 static int missing(uint32_t rank, const gguf_str *m, st_err *err)
 {
     return st_err_set(err, ST_EFORMAT,
-                      KEY_MERGES "[%u]: '%.*s' is not two pieces of the vocabulary that make "
-                      "a third", rank, m->len > 60 ? 60 : (int)m->len, m->data);
+                      KEY_MERGES
+                      "[%u]: '%.*s' is not two pieces of the vocabulary that make "
+                      "a third",
+                      rank, m->len > 60 ? 60 : (int)m->len, m->data);
 }
 
 /* "left right": pieces hold no space, but one may be a lone character of any kind. */

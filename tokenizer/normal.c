@@ -33,8 +33,9 @@ static size_t decompose(const char *s, size_t len, int32_t *out)
         int boundary = 0;
         int32_t c = (int32_t)st_utf8_decode(s + at, len - at, &used);
         utf8proc_ssize_t more =
-            c < 0x80 ? 0
-                     : utf8proc_decompose_char(c, out + n, 4, UTF8PROC_DECOMPOSE, &boundary);
+            c < 0x80
+                ? 0
+                : utf8proc_decompose_char(c, out + n, 4, UTF8PROC_DECOMPOSE, &boundary);
         if (more > 0 && more <= 4)
             n += (size_t)more;
         else

@@ -44,8 +44,8 @@ enum { MAX_STAGES = 6 };
                 "++[\\r\\n]*+|" LINES "|" TAIL_SPACE
 
 #define QWEN35                                                                           \
-    CONTRACTION "|[^\\r\\n" C_L C_N "]?[" C_L C_M "]++|[" C_N "]| ?[^" C_SPACE C_L C_M   \
-                C_N "]++[\\r\\n]*+|" LINES "|" TAIL_SPACE
+    CONTRACTION "|[^\\r\\n" C_L C_N "]?[" C_L C_M "]++|[" C_N                            \
+                "]| ?[^" C_SPACE C_L C_M C_N "]++[\\r\\n]*+|" LINES "|" TAIL_SPACE
 
 #define DEEPSEEK3                                                                        \
     "[!-/:-@\\[-`{-~][A-Za-z]++|[^\\r\\n" C_L C_P C_S "]?[" C_L C_M "]++| ?[" C_P C_S    \
@@ -58,11 +58,12 @@ enum { MAX_STAGES = 6 };
     "[^\\r\\n" C_L C_N "]?[" CAPITALS "]*[" SMALLS "]++" after "|[^\\r\\n" C_L C_N       \
     "]?[" CAPITALS "]++[" SMALLS "]*+" after
 #define CASED(after, digits)                                                             \
-    CASED_WORDS(after) "|[" C_N "]" digits "| ?" OTHERS "++[\\r\\n/]*+|" LINES           \
-                       "|" TAIL_SPACE
+    CASED_WORDS(after)                                                                   \
+    "|[" C_N "]" digits "| ?" OTHERS "++[\\r\\n/]*+|" LINES "|" TAIL_SPACE
 
 #define BLOOM                                                                            \
-    " ?[^(" C_SPACE "|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]++"
+    " ?[^(" C_SPACE                                                                      \
+    "|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]++"
 
 /* What llama.cpp does where a file names no pre-tokeniser of its own */
 #define DEFAULT_SIGNS "[\\p{P}$+<=>^~|]++"
@@ -177,7 +178,11 @@ static const struct pre_name {
     {"default", "default", 0},
 };
 
-typedef enum stage_kind { STAGE_IS_PATTERN, STAGE_IS_PUNCT, STAGE_IS_BYTE_DIGITS } stage_kind;
+typedef enum stage_kind {
+    STAGE_IS_PATTERN,
+    STAGE_IS_PUNCT,
+    STAGE_IS_BYTE_DIGITS
+} stage_kind;
 
 struct pre_split {
     pcre2_general_context *memory;
@@ -215,16 +220,17 @@ static int stage_new(pre_split *pre, const char *pattern, st_err *err)
         return st_err_set(err, ST_ENOMEM, "pre-tokeniser: out of memory");
     int code;
     size_t at;
-    pre->codes[i] = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                                  PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at,
-                                  how);
+    pre->codes[i] =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, how);
     pcre2_compile_context_free(how);
     if (!pre->codes[i])
         return code == PCRE2_ERROR_HEAP_FAILED
                    ? st_err_set(err, ST_ENOMEM, "pre-tokeniser: out of memory")
                    : st_err_set(err, ST_EUNSUPPORTED,
                                 "this PCRE2 does not take a pattern of the tokenizer "
-                                "(error %d at %zu)", code, at);
+                                "(error %d at %zu)",
+                                code, at);
     /* Where code may not be made at run time the interpreter gives the same matches. */
     (void)pcre2_jit_compile(pre->codes[i], PCRE2_JIT_COMPLETE);
     return 0;
@@ -367,7 +373,8 @@ static int next_match(const cut *c, unsigned stage, const char *s, size_t len, s
     if (n < 0)
         return n == PCRE2_ERROR_NOMEMORY || n == PCRE2_ERROR_HEAPLIMIT
                    ? st_err_set(c->err, ST_ENOMEM, "pre-tokeniser: out of memory")
-                   : st_err_set(c->err, ST_ELIMIT, "pre-tokeniser: matching failed (%d)", n);
+                   : st_err_set(c->err, ST_ELIMIT, "pre-tokeniser: matching failed (%d)",
+                                n);
     const size_t *ends = pcre2_get_ovector_pointer(c->match->data);
     *ret_from = ends[0];
     *ret_to = ends[1];
@@ -393,8 +400,8 @@ static int cut_pattern(const cut *c, unsigned stage, const char *s, size_t len)
     return 0;
 }
 
-/* Stages are few, so the recursion is shallow.  A stage that cuts inside characters is the
- * last of its rule. */
+/* Stages are few, so the recursion is shallow.  A stage that cuts inside characters is
+ * the last of its rule. */
 static int cut_stage(const cut *c, unsigned stage, const char *s, size_t len)
 {
     if (stage == c->pre->n)

@@ -14,14 +14,15 @@
 typedef struct pre_split pre_split;
 typedef struct pre_match pre_match;
 
-enum pre_flags { /* what comes with the name of a pre-tokeniser */
-    PRE_NFC = 1,   /* text is normalised to NFC */
-    PRE_WHOLE = 2, /* a word that is a piece is taken whole */
-    PRE_BOS = 4,   /* a text starts with BOS unless the file says otherwise */
-    PRE_SEP = 8,   /* and ends with the separator (RoBERTa) */
+enum pre_flags {                /* what comes with the name of a pre-tokeniser */
+                 PRE_NFC = 1,   /* text is normalised to NFC */
+                 PRE_WHOLE = 2, /* a word that is a piece is taken whole */
+                 PRE_BOS = 4, /* a text starts with BOS unless the file says otherwise */
+                 PRE_SEP = 8, /* and ends with the separator (RoBERTa) */
 };
 
-/* The pre-tokeniser with that name of tokenizer.ggml.pre.  ST_EUNSUPPORTED when unknown. */
+/* The pre-tokeniser with that name of tokenizer.ggml.pre.  ST_EUNSUPPORTED when unknown.
+ */
 ST_NODISCARD int pre_new(const char *name, size_t len, pre_split **ret_pre,
                          unsigned *ret_flags, st_err *err);
 void pre_free(pre_split *pre); /* NULL allowed */
@@ -31,6 +32,6 @@ void pre_match_free(pre_match *match); /* NULL allowed */
 
 /* Call `word` for every word of s in order; stops at the first that is not 0. */
 typedef int pre_word_fn(void *arg, const char *s, size_t len);
-ST_NODISCARD int pre_words(const pre_split *pre, pre_match *match, const char *s, size_t len,
-                           pre_word_fn *word, void *arg, st_err *err);
+ST_NODISCARD int pre_words(const pre_split *pre, pre_match *match, const char *s,
+                           size_t len, pre_word_fn *word, void *arg, st_err *err);
 #endif

@@ -15,8 +15,8 @@ static int32_t by_spelling(const tok *t, const char *spelling)
     return st_map_get(&t->by_text, spelling, strlen(spelling), &id) ? (int32_t)id : -1;
 }
 
-static int load_id(const tok *t, const gguf *g, const char *key, int32_t def, int32_t *ret,
-                   st_err *err)
+static int load_id(const tok *t, const gguf *g, const char *key, int32_t def,
+                   int32_t *ret, st_err *err)
 {
     uint32_t id = 0;
     if (!gguf_has(g, key)) {
@@ -27,7 +27,8 @@ static int load_id(const tok *t, const gguf *g, const char *key, int32_t def, in
     if (rc)
         return rc;
     if (id >= t->n)
-        return st_err_set(err, ST_EFORMAT, "%s: %u is not one of %u tokens", key, id, t->n);
+        return st_err_set(err, ST_EFORMAT, "%s: %u is not one of %u tokens", key, id,
+                          t->n);
     *ret = (int32_t)id;
     return 0;
 }
@@ -78,7 +79,8 @@ static int load_flags(tok *t, const gguf *g, unsigned pre_flags, st_err *err)
     bool sep = bert || (pre_flags & PRE_SEP);
     int rc = load_flag(g, "tokenizer.ggml.add_bos_token", bos, t->bos, &t->add_bos, err);
     if (!rc)
-        rc = load_flag(g, "tokenizer.ggml.add_eos_token", false, t->eos, &t->add_eos, err);
+        rc =
+            load_flag(g, "tokenizer.ggml.add_eos_token", false, t->eos, &t->add_eos, err);
     if (!rc)
         rc = load_flag(g, "tokenizer.ggml.add_sep_token", sep, t->sep, &t->add_sep, err);
     if (!rc)
@@ -95,7 +97,8 @@ static int load_flags(tok *t, const gguf *g, unsigned pre_flags, st_err *err)
 }
 
 /* Spellings that end a turn or a text.  `sure`: nothing else is spelled like that, so any
- * type in the file is overruled; the others count where the file types them as control. */
+ * type in the file is overruled; the others count where the file types them as control.
+ */
 static const struct end_spelling {
     const char *text;
     bool sure;

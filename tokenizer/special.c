@@ -42,9 +42,11 @@ static int check_lengths(const tok *t, st_err *err)
 {
     for (uint32_t i = 0; i < t->n; i++) {
         if (is_special(&t->pieces[i]) && t->pieces[i].raw_len > TOK_MAX_SPECIAL)
-            return st_err_set(err, ST_EFORMAT,
-                              "tokenizer.ggml.tokens[%u]: a control token of %u bytes, at "
-                              "most %d are taken", i, t->pieces[i].raw_len, TOK_MAX_SPECIAL);
+            return st_err_set(
+                err, ST_EFORMAT,
+                "tokenizer.ggml.tokens[%u]: a control token of %u bytes, at "
+                "most %d are taken",
+                i, t->pieces[i].raw_len, TOK_MAX_SPECIAL);
     }
     return 0;
 }
@@ -86,7 +88,8 @@ int special_index(tok *t, st_err *err)
 
 /* Of the sorted spellings [low, high), all longer than depth, the first whose byte there
  * is at least c. */
-static uint32_t narrow(const tok *t, uint32_t low, uint32_t high, size_t depth, unsigned c)
+static uint32_t narrow(const tok *t, uint32_t low, uint32_t high, size_t depth,
+                       unsigned c)
 {
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;

@@ -20,12 +20,12 @@ typedef enum tok_algo {
 } tok_algo;
 
 enum { /* tokenizer.ggml.token_type */
-    PIECE_NORMAL = 1,
-    PIECE_UNKNOWN = 2,
-    PIECE_CONTROL = 3,
-    PIECE_USER = 4, /* recognised in every text, before anything else */
-    PIECE_UNUSED = 5,
-    PIECE_BYTE = 6,
+       PIECE_NORMAL = 1,
+       PIECE_UNKNOWN = 2,
+       PIECE_CONTROL = 3,
+       PIECE_USER = 4, /* recognised in every text, before anything else */
+       PIECE_UNUSED = 5,
+       PIECE_BYTE = 6,
 };
 
 enum {
@@ -61,8 +61,8 @@ struct tok {
     uint32_t max_text; /* longest spelling, bytes */
     char *text_blob;
     char *raw_blob;
-    st_map by_text; /* spelling -> id, every kind */
-    st_map by_raw;  /* bytes -> id, literal pieces; filled only for whole_words */
+    st_map by_text;        /* spelling -> id, every kind */
+    st_map by_raw;         /* bytes -> id, literal pieces; filled only for whole_words */
     int32_t byte_ids[256]; /* the piece of one byte, or -1 */
     merge_slot *merges;
     size_t n_merge_slots; /* a power of two */
@@ -78,9 +78,10 @@ struct tok {
     bool add_sep;
     bool lower;         /* WordPiece */
     bool strip_accents; /* WordPiece */
-    bool hash_prefix;   /* WordPiece: "##" marks inner pieces; else U+2581 marks first ones */
-    bool has_bytes;     /* every byte has a piece */
-    int32_t bos;        /* -1 where there is none, as below */
+    bool hash_prefix; /* WordPiece: "##" marks inner pieces; else U+2581 marks first ones
+                       */
+    bool has_bytes;   /* every byte has a piece */
+    int32_t bos;      /* -1 where there is none, as below */
     int32_t eos;
     int32_t unk;
     int32_t sep;
@@ -160,5 +161,6 @@ int merge_run(tok_run *r);
 
 /* normal.c: the canonical composition of well-formed UTF-8 in r->work, or the text itself
  * where it is composed already. */
-int normal_nfc(tok_run *r, const char *s, size_t len, const char **ret_s, size_t *ret_len);
+int normal_nfc(tok_run *r, const char *s, size_t len, const char **ret_s,
+               size_t *ret_len);
 #endif

@@ -72,9 +72,9 @@ static int load_template(tok *t, const gguf *g, st_err *err)
 
 static void finish_digest(tok *t, st_sha *sha)
 {
-    const bool flags[] = {t->nfc,     t->whole_words, t->space_prefix, t->add_bos,
-                          t->add_eos, t->add_sep,     t->lower,        t->strip_accents,
-                          t->hash_prefix};
+    const bool flags[] = {t->nfc,     t->whole_words,   t->space_prefix,
+                          t->add_bos, t->add_eos,       t->add_sep,
+                          t->lower,   t->strip_accents, t->hash_prefix};
     const int32_t ids[] = {t->bos, t->eos, t->unk, t->sep};
     st_sha_add(sha, flags, sizeof flags);
     st_sha_add(sha, ids, sizeof ids);
@@ -178,8 +178,9 @@ int tok_push_bytes(tok_run *r, const char *s, size_t len)
         return rc;
     }
     if (t->unk < 0)
-        return st_err_set(r->err, ST_EUNSUPPORTED,
-                          "the vocabulary has no unknown token and no piece for a character");
+        return st_err_set(
+            r->err, ST_EUNSUPPORTED,
+            "the vocabulary has no unknown token and no piece for a character");
     if (r->unknown_end && r->unknown_end == r->out->n)
         return 0;
     rc = tok_push(r, t->unk);
@@ -245,15 +246,15 @@ static int encode_all(tok_run *r, const char *s, const unsigned char *marks, siz
     return rc;
 }
 
-int tok_encode_marked(const tok *t, const char *text, const unsigned char *marks, size_t len,
-                      unsigned flags, tok_ids *ids, st_err *err)
+int tok_encode_marked(const tok *t, const char *text, const unsigned char *marks,
+                      size_t len, unsigned flags, tok_ids *ids, st_err *err)
 {
     tok_run r = {.t = t, .out = ids, .err = err};
     size_t before = ids->n;
     int rc = 0;
     if (len > TOK_MAX_TEXT)
-        return st_err_set(err, ST_ELIMIT, "a text of %zu bytes, at most %d are taken", len,
-                          TOK_MAX_TEXT);
+        return st_err_set(err, ST_ELIMIT, "a text of %zu bytes, at most %d are taken",
+                          len, TOK_MAX_TEXT);
     st_buf_init(&r.work, 4 * (size_t)TOK_MAX_TEXT - 1);
     if (t->pre)
         rc = pre_match_new(t->pre, &r.match);

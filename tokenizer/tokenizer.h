@@ -30,8 +30,8 @@ void tok_ids_done(tok_ids *ids);
 
 enum tok_flags {
     TOK_LITERAL = 0,
-    TOK_PARSE = 1,  /* spellings of control tokens in the text become those tokens */
-    TOK_ADD = 2,    /* add what the model adds: BOS, or [CLS] ... [SEP] */
+    TOK_PARSE = 1, /* spellings of control tokens in the text become those tokens */
+    TOK_ADD = 2,   /* add what the model adds: BOS, or [CLS] ... [SEP] */
 };
 
 /* The gguf may be closed afterwards. */
@@ -44,11 +44,12 @@ void tok_free(tok *t); /* NULL allowed */
 ST_NODISCARD int tok_encode(const tok *t, const char *text, size_t len, unsigned flags,
                             tok_ids *ids, st_err *err);
 
-/* The same for rendered templates: marks[i] != 0 says that byte i came from data, and with
- * TOK_PARSE a control token is recognised only where none of its bytes is marked.  `marks`
- * may be NULL: nothing is data. */
-ST_NODISCARD int tok_encode_marked(const tok *t, const char *text, const unsigned char *marks,
-                                   size_t len, unsigned flags, tok_ids *ids, st_err *err);
+/* The same for rendered templates: marks[i] != 0 says that byte i came from data, and
+ * with TOK_PARSE a control token is recognised only where none of its bytes is marked.
+ * `marks` may be NULL: nothing is data. */
+ST_NODISCARD int tok_encode_marked(const tok *t, const char *text,
+                                   const unsigned char *marks, size_t len, unsigned flags,
+                                   tok_ids *ids, st_err *err);
 
 /* Append the text of the ids.  Control tokens are spelled when `special`, else left out.
  * An id outside the vocabulary is ST_EINVAL. */
@@ -61,9 +62,9 @@ ST_NODISCARD int tok_piece(const tok *t, int32_t id, st_buf *out, st_err *err);
 
 uint32_t tok_n_vocab(const tok *t);
 int32_t tok_find(const tok *t, const char *spelling); /* vocabulary entry, or -1 */
-int32_t tok_bos(const tok *t); /* -1 when there is none */
+int32_t tok_bos(const tok *t);                        /* -1 when there is none */
 int32_t tok_eos(const tok *t);
-bool tok_is_end(const tok *t, int32_t id);     /* ends a turn or a text (EOS, EOT, ...) */
+bool tok_is_end(const tok *t, int32_t id); /* ends a turn or a text (EOS, EOT, ...) */
 bool tok_is_control(const tok *t, int32_t id);
 /* The model's chat template, or NULL; owned by the tok. */
 const char *tok_chat_template(const tok *t);

@@ -232,7 +232,8 @@ static int decode_pieces(tok *t, st_err *err)
         uint32_t len = decode_piece(t, p, at);
         if (!len && p->kind == PIECE_BYTE)
             return st_err_set(err, ST_EFORMAT,
-                              KEY_TOKENS "[%u]: a byte token that is not spelled <0xNN>", i);
+                              KEY_TOKENS "[%u]: a byte token that is not spelled <0xNN>",
+                              i);
         if (!len)
             continue;
         p->raw = at;
@@ -267,8 +268,8 @@ static int index_spellings(tok *t, st_err *err)
         if (fresh)
             continue;
         (void)st_map_get(&t->by_text, p->text, p->text_len, &other);
-        return st_err_set(err, ST_EFORMAT, KEY_TOKENS "[%u]: '%.*s' is already entry %u", i,
-                          p->text_len > 60 ? 60 : (int)p->text_len, p->text, other);
+        return st_err_set(err, ST_EFORMAT, KEY_TOKENS "[%u]: '%.*s' is already entry %u",
+                          i, p->text_len > 60 ? 60 : (int)p->text_len, p->text, other);
     }
     return 0;
 }

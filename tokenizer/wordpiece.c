@@ -1,9 +1,9 @@
 /* tokenizer/wordpiece.c - BERT: words, each cut into the longest pieces from the left.
  *
  * Characters pass through the normaliser of the reference one by one (clean, set
- * ideographs apart, decompose and drop accents, lower-case) into the word under way, which
- * is looked up when something ends it.  A word of over 100 characters is unknown, so the
- * work for each character is bounded. */
+ * ideographs apart, decompose and drop accents, lower-case) into the word under way,
+ * which is looked up when something ends it.  A word of over 100 characters is unknown,
+ * so the work for each character is bounded. */
 #include "tokenizer/tok_priv.h"
 
 #include "base/utf8.h"
