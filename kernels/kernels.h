@@ -9,8 +9,9 @@
  *
  * Activations.  Against quantised weights a row of floats is quantised once to int8 with
  * one float scale d and the sum s = d * sum(q) per 32 columns (and the sums of each half),
- * and reused by every matrix that reads it.  Against F32, F16 and BF16 weights the floats
- * are used as they are.
+ * and reused by every matrix that reads it; kact_refine() adds a second term to the few
+ * blocks that hold most of a row's rounding error.  Against F32, F16 and BF16 weights the
+ * floats are used as they are.
  *
  * Arithmetic.  For output r and token t, with blocks b of 32 (or 16) columns in order:
  *     acc = fma(dw[r,b] * dx[t,b], (float)sum_i(qw * qx), acc)      integers exact
@@ -67,8 +68,13 @@ typedef struct kact {
     uint32_t cols;
     const float *x;  /* [n, cols] */
     kqact *q;
+    bool fine; /* q was refined by kact_refine: products use the second terms */
 } kact;
 bool kact_bytes(uint32_t n, uint32_t cols, size_t *ret_bytes); /* false on overflow */
+
+/* After kern.quant of rows [row0, row1): give the few blocks that hold most of a row's
+ * rounding error a second term (refine.c).  All rows, before a product with x->fine. */
+void kact_refine(const kact *x, uint32_t row0, uint32_t row1);
 
 /* Keys and values of one layer in pages: position p of a sequence is in page
  * pages[p / KV_PAGE_TOKENS], slot p % KV_PAGE_TOKENS.  A page is at

@@ -43,7 +43,7 @@ bool kmat_bytes(st_dtype type, uint32_t rows, uint32_t cols, size_t *ret_bytes)
 
 bool kact_bytes(uint32_t n, uint32_t cols, size_t *ret_bytes)
 {
-    size_t blocks = ((size_t)cols + KERN_QBLOCK - 1) / KERN_QBLOCK;
+    uint32_t blocks = cols / KERN_QBLOCK + (cols % KERN_QBLOCK != 0);
     size_t count;
-    return st_mul_ok(blocks, n, &count) && st_mul_ok(count, sizeof(kqact), ret_bytes);
+    return st_mul_ok((size_t)blocks + fine_slots(blocks), n, &count) && st_mul_ok(count, sizeof(kqact), ret_bytes);
 }

@@ -34,6 +34,7 @@ enum {
     STRIP_BLOCKS = 8, /* blocks of 32 columns that are expanded at a time */
     STRIP_COLS = 64,  /* columns of float weights that are widened at a time */
     GROUP_TOKENS = 96, /* tokens that share one expansion: a multiple of every tile */
+    FINE_MAX = 8,     /* most refined blocks of a row */
     Q_NIBBLES = 1,
     Q_PAIRS = 2,
     Q_BITS = 4,
@@ -95,8 +96,16 @@ struct kqact {
     float s2[2];  /* the same for each half */
     int32_t z;    /* - sum of q */
     int32_t z2[2]; /* the same for each half */
-    int32_t unused;
+    uint32_t block; /* of a fine block: its number, or FINE_NONE */
 };
+#define FINE_NONE UINT32_MAX
+
+/* Blocks of a row that may get a second term: refine.c. */
+static inline uint32_t fine_slots(uint32_t blocks)
+{
+    uint32_t slots = (blocks + 7) / 8;
+    return slots < FINE_MAX ? slots : FINE_MAX;
+}
 
 typedef struct kstrip {
     ST_ALIGNED(64) uint8_t u[STRIP_BLOCKS][8][64];
@@ -127,6 +136,24 @@ typedef struct kparts {
     void (*fone)(st_dtype type, const unsigned char *panel, uint32_t cols, const float *x,
                  float *acc);
 } kparts;
+
+/* The fine blocks of a group of tokens, those of one block together. */
+typedef struct fine_run {
+    uint32_t block;
+    uint32_t first; /* in token and act */
+    uint32_t n;
+} fine_run;
+
+typedef struct fine_group {
+    uint32_t n_runs;
+    fine_run runs[GROUP_TOKENS * FINE_MAX];
+    uint8_t token[GROUP_TOKENS * FINE_MAX];
+    kqact act[GROUP_TOKENS * FINE_MAX];
+} fine_group;
+
+void fine_gather(const kact *x, uint32_t t, uint32_t n, fine_group *g);
+void fine_add(const kparts *p, const kmat *w, const unsigned char *panel,
+              const fine_group *g, float (*acc)[KERN_PANEL]);
 
 /* Bytes of a panel, 0 when the type is not supported or cols is no whole number of
  * blocks; cols < 2^32 cannot overflow. */

@@ -67,13 +67,19 @@ void matmul_panels(const kparts *p, const kmat *w, const kact *x, uint32_t panel
                    uint32_t panel1, float *y, size_t ldy)
 {
     ST_ALIGNED(64) float acc[GROUP_TOKENS][KERN_PANEL];
+    const bool fine = x->fine && kfmt_of(w->type).bunch;
+    fine_group g;
     assert(x->cols == w->cols);
-    for (uint32_t panel = panel0; panel < panel1; panel++) {
-        uint32_t row = panel * KERN_PANEL;
-        uint32_t rows = min_u32(w->rows - row, KERN_PANEL);
-        for (uint32_t t = 0; t < x->n; t += GROUP_TOKENS) {
-            uint32_t n = min_u32(x->n - t, GROUP_TOKENS);
+    for (uint32_t t = 0; t < x->n; t += GROUP_TOKENS) {
+        uint32_t n = min_u32(x->n - t, GROUP_TOKENS);
+        if (fine)
+            fine_gather(x, t, n, &g);
+        for (uint32_t panel = panel0; panel < panel1; panel++) {
+            uint32_t row = panel * KERN_PANEL;
+            uint32_t rows = min_u32(w->rows - row, KERN_PANEL);
             group_run(p, w, panel, x, t, n, acc);
+            if (fine)
+                fine_add(p, w, panel_at(w, panel), &g, acc);
             for (uint32_t i = 0; i < n; i++)
                 memcpy(y + (t + i) * ldy + row, acc[i], rows * sizeof(float));
         }
@@ -84,13 +90,20 @@ void matmul_rows(const kparts *p, const kmat *w, const kact *x, uint32_t t,
                  const int32_t *rows, uint32_t n, float *y)
 {
     ST_ALIGNED(64) float acc[1][KERN_PANEL];
+    const bool fine = x->fine && kfmt_of(w->type).bunch;
     uint32_t have = UINT32_MAX;
+    fine_group g;
     assert(x->cols == w->cols && t < x->n);
+    if (fine)
+        fine_gather(x, t, 1, &g);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = (uint32_t)rows[i], panel = row / KERN_PANEL;
         assert(row < w->rows);
-        if (panel != have)
+        if (panel != have) {
             group_run(p, w, panel, x, t, 1, acc);
+            if (fine)
+                fine_add(p, w, panel_at(w, panel), &g, acc);
+        }
         have = panel;
         y[i] = acc[0][row % KERN_PANEL];
     }

@@ -241,7 +241,7 @@ ST_INLINE void block_quant(const float *x, kqact *a)
     a->z = -(sum0 + sum1);
     a->z2[0] = -sum0;
     a->z2[1] = -sum1;
-    a->unused = 0;
+    a->block = 0;
 }
 
 ST_INLINE void quant_vec(const kact *x, uint32_t row0, uint32_t row1)

@@ -116,7 +116,8 @@ static void part_rows(const moe_step *s, const float *x, void *q, uint32_t cols,
         size_t bytes = 0;
         uint32_t n = first[e + 1] - first[e];
         parts[e] = (kact){
-            .n = n, .cols = cols, .x = x + (size_t)first[e] * cols, .q = (void *)at};
+            .n = n, .cols = cols, .x = x + (size_t)first[e] * cols, .q = (void *)at,
+                          .fine = true};
         kact_bytes(n, cols, &bytes); /* no overflow: work.c counted the whole */
         at += (bytes + WORK_ALIGN - 1) / WORK_ALIGN * WORK_ALIGN;
     }
@@ -127,8 +128,10 @@ static void quantise_pair(const moe_step *s, const kact *parts, bool wanted, uin
 {
     const model_work *wk = s->p->wk;
     uint32_t e = wk->expert[i], row = wk->place[i] - wk->first[e];
-    if (wanted)
-        s->p->m->kern->quant(&parts[e], row, row + 1);
+    if (!wanted)
+        return;
+    s->p->m->kern->quant(&parts[e], row, row + 1);
+    kact_refine(&parts[e], row, row + 1);
 }
 
 static void gather_pairs(void *arg, uint32_t pair0, uint32_t pair1, uint32_t worker)

@@ -43,7 +43,7 @@ static void *take_q(room *r, size_t rows, uint32_t cols, size_t n_parts)
 static kact take_act(room *r, size_t rows, uint32_t cols, size_t n_parts,
                      float **ret_rows)
 {
-    kact a = {.cols = cols};
+    kact a = {.cols = cols, .fine = true};
     a.x = *ret_rows = take(r, rows, cols, sizeof(float));
     a.q = take_q(r, rows, cols, n_parts);
     return a;
@@ -252,6 +252,7 @@ static void quantise_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t work
     const quantise_job *job = arg;
     (void)worker;
     job->kern->quant(job->x, row0, row1);
+    kact_refine(job->x, row0, row1);
 }
 
 void work_quantise(model_work *wk, const kact *x, const kmat *w)

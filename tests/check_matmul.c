@@ -25,7 +25,7 @@ static setup setup_make(st_rng *rng, st_dtype type, uint32_t rows, uint32_t cols
     s.m.data = room;
     float *x = check_alloc((size_t)n * cols * sizeof *x);
     floats_fill(rng, kind, x, (size_t)n * cols);
-    s.x = (kact){n, cols, x, check_alloc(act)};
+    s.x = (kact){n, cols, x, check_alloc(act), false};
     s.y = check_alloc((size_t)n * rows * sizeof *s.y);
     st_free(blocks);
     return s;
@@ -81,7 +81,7 @@ static void splits_check(check *c, const setup *s)
     size_t act;
     if (!kact_bytes(1, cols, &act))
         abort();
-    kact one = {1, cols, NULL, check_alloc(act)};
+    kact one = {1, cols, NULL, check_alloc(act), false};
     for (uint32_t t = 0; t < s->x.n; t += 1 + s->x.n / 5) {
         int32_t which[3] = {(int32_t)rows - 1, 0, (int32_t)(rows / 2)};
         one.x = s->x.x + (size_t)t * cols;
