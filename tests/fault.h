@@ -12,9 +12,9 @@
 /* The work: returns what the code under test returned, after releasing what it got. */
 typedef int fault_work(void *arg);
 
-void fault_arm(long nth);   /* the nth allocation from now on fails, once; 0: none */
-long fault_disarm(void);    /* allocations seen since fault_arm */
-int fault_fired(void);      /* did the armed allocation fail? */
+void fault_arm(long nth); /* the nth allocation from now on fails, once; 0: none */
+long fault_disarm(void);  /* allocations seen since fault_arm */
+int fault_fired(void);    /* did the armed allocation fail? */
 
 /* Run `work` with allocation 1, 2, 3, ... failing until a run needs no more, stepping by
  * `step` (1 for every allocation).  Fails the cmocka test when a run returns anything but

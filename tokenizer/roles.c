@@ -157,19 +157,21 @@ static int load_ends(tok *t, const gguf *g, st_err *err)
     return 0;
 }
 
-/* Tokens with a role that are spelled like markup are control tokens. */
+/* Tokens with a role that are spelled like markup are control tokens.  The unknown token
+ * stands for text from anyone, so it may not have another role too. */
 static void settle_kinds(tok *t)
 {
     for (uint32_t i = 0; i < t->n; i++) {
         piece *p = &t->pieces[i];
         int32_t id = (int32_t)i;
-        if (p->text_len < 3 || (p->text[0] != '<' && p->text[0] != '['))
-            continue;
-        if (p->ends || id == t->bos || id == t->sep)
+        bool markup = p->text_len > 2 && (p->text[0] == '<' || p->text[0] == '[');
+        if (markup && (p->ends || id == t->bos || id == t->sep))
             p->kind = PIECE_CONTROL;
-        else if (id == t->unk && p->kind == PIECE_NORMAL)
+        else if (id == t->unk && (markup || p->kind == PIECE_CONTROL))
             p->kind = PIECE_UNKNOWN;
     }
+    if (t->unk >= 0 && t->pieces[t->unk].kind == PIECE_CONTROL)
+        t->unk = -1;
 }
 
 static bool name_holds(const gguf_str *name, const char *part)
