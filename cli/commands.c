@@ -9,12 +9,15 @@
 
 /* group, name: cli_NAME is defined in cmd_NAME.c */
 #define COMMANDS(X)                                                                      \
+    X("Ask a model", run)                                                                \
+    X("Ask a model", embed)                                                              \
     X("Look at models", inspect)                                                         \
     X("Look at models", tokenize)                                                        \
     X("Look at models", logits)                                                          \
     X("Look at models", convert)                                                         \
     X("Look at models", render)                                                          \
     X("Look at models", dequant)                                                         \
+    X("Look at models", bench)                                                           \
     X("About this program", completion)                                                  \
     X("About this program", man)                                                         \
     X("About this program", version)

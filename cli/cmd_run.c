@@ -1,0 +1,297 @@
+/* cli/cmd_run.c - stint run: text from a model, one prompt or rows of them.
+ *
+ * On a terminal the text appears as it is made.  Generation ends at the token that ends a
+ * turn, after -n tokens, or at the end of the context. */
+#include "cli/open.h"
+
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "engine/sampler.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct talk { /* what all prompts of a run share */
+    lm *lm;
+    sampler_opts how;
+    const char *system;
+    uint32_t max_new;
+    bool raw; /* the prompt is not put into the chat template */
+    bool stream;
+    float *logits; /* [n_vocab] */
+} talk;
+
+typedef struct reply {
+    st_buf text;
+    size_t shown; /* bytes already written to the terminal */
+    uint32_t n_prompt;
+    uint32_t n_new;
+    bool stopped; /* by the model */
+} reply;
+
+/* Control characters of a model's text do not reach the terminal. */
+static void show(const char *text, size_t len)
+{
+    bool terminal = cli_stdout_is_terminal();
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F;
+        putchar(terminal && control ? '?' : c);
+    }
+    fflush(stdout);
+}
+
+/* Write what is new, except a character whose last bytes are still to come. */
+static void show_whole_chars(reply *r)
+{
+    size_t end = r->shown, used;
+    while (end < r->text.len) {
+        uint32_t c = st_utf8_decode(r->text.data + end, r->text.len - end, &used);
+        if (c == ST_UTF8_BAD && r->text.len - end < 4)
+            break;
+        end += used;
+    }
+    show(r->text.data + r->shown, end - r->shown);
+    r->shown = end;
+}
+
+static int token_append(const talk *t, reply *r, int32_t id, st_err *err)
+{
+    if (tok_is_control(t->lm->tok, id))
+        return 0;
+    if (r->n_new == 1) /* a text does not begin with the space of its first word */
+        return tok_decode(t->lm->tok, &id, 1, false, &r->text, err);
+    return tok_piece(t->lm->tok, id, &r->text, err);
+}
+
+/* Run `tokens` and pick the next one. */
+static int next_token(const talk *t, seq *s, sampler *pick, const int32_t *tokens,
+                      uint32_t n, int32_t *ret_id, st_err *err)
+{
+    const uint32_t last = n - 1;
+    step_item item = {.s = s,
+                      .tokens = tokens,
+                      .n = n,
+                      .out = &last,
+                      .n_out = 1,
+                      .ret_logits = t->logits};
+    int rc = engine_step(t->lm->engine, &item, 1, err);
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0; i < n; i++)
+        sampler_accept(pick, tokens[i]);
+    *ret_id = sampler_pick(pick, t->logits);
+    return 0;
+}
+
+static int generate(const talk *t, const tok_ids *ids, seq *s, sampler *pick, reply *r,
+                    st_err *err)
+{
+    int32_t id;
+    int rc = next_token(t, s, pick, ids->ids, (uint32_t)ids->n, &id, err);
+    while (rc == 0 && r->n_new < t->max_new) {
+        r->stopped = tok_is_end(t->lm->tok, id);
+        if (r->stopped)
+            break;
+        r->n_new++;
+        rc = token_append(t, r, id, err);
+        if (rc == 0 && t->stream)
+            show_whole_chars(r);
+        if (rc < 0 || r->n_new == t->max_new || seq_len(s) == engine_n_ctx(t->lm->engine))
+            break;
+        rc = next_token(t, s, pick, &id, 1, &id, err);
+    }
+    if (rc == 0 && t->stream)
+        show(r->text.data ? r->text.data + r->shown : "", r->text.len - r->shown);
+    return rc;
+}
+
+/* Answer a prompt of ids. */
+static int answer(const talk *t, const tok_ids *ids, reply *r, st_err *err)
+{
+    sampler *pick = NULL;
+    seq *s = NULL;
+    if (ids->n == 0)
+        return st_err_set(err, ST_EINVAL, "the prompt is empty");
+    if (ids->n > engine_n_ctx(t->lm->engine)) {
+        st_err_set(err, ST_ELIMIT, "the prompt has %zu tokens, the context holds %u",
+                   ids->n, engine_n_ctx(t->lm->engine));
+        st_err_hint(err, "shorten it, or ask for a longer context with --ctx");
+        return ST_ELIMIT;
+    }
+    r->n_prompt = (uint32_t)ids->n;
+    int rc = sampler_new(&t->how, model_about(t->lm->model)->n_vocab, &pick, err);
+    if (rc == 0)
+        rc = seq_new(t->lm->engine, &s, err);
+    if (rc == 0)
+        rc = generate(t, ids, s, pick, r, err);
+    seq_free(s);
+    sampler_free(pick);
+    return rc;
+}
+
+static int prompt_encode(const talk *t, const char *text, size_t len, tok_ids *ids,
+                         st_err *err)
+{
+    if (t->raw)
+        return tok_encode(t->lm->tok, text, len, TOK_ADD, ids, err);
+    return lm_prompt(t->lm, t->system, text, len, ids, err);
+}
+
+/* The text as JSON; bytes that are no character (a text cut short) become U+FFFD. */
+static json_t *text_json(const st_buf *text)
+{
+    st_buf clean;
+    size_t used;
+    st_buf_init(&clean, SIZE_MAX / 2);
+    for (size_t i = 0; i < text->len; i += used) {
+        if (st_utf8_decode(text->data + i, text->len - i, &used) == ST_UTF8_BAD)
+            st_buf_str(&clean, "\xEF\xBF\xBD");
+        else
+            st_buf_add(&clean, text->data + i, used);
+    }
+    json_t *value =
+        clean.code ? NULL : json_stringn(clean.data ? clean.data : "", clean.len);
+    st_buf_done(&clean);
+    return value;
+}
+
+static int row_answer(void *arg, json_t *row, size_t line, st_err *err)
+{
+    talk *t = arg;
+    const json_t *prompt = json_object_get(row, "prompt");
+    const json_t *messages = json_object_get(row, "messages");
+    tok_ids ids = {0};
+    reply r = {0};
+    int rc;
+    (void)line;
+    st_buf_init(&r.text, 16 << 20);
+    if (json_is_string(prompt) && !messages)
+        rc = prompt_encode(t, json_string_value(prompt), json_string_length(prompt), &ids,
+                           err);
+    else if (json_is_array(messages) && !prompt)
+        rc = lm_chat(t->lm, messages, &ids, err);
+    else
+        rc = st_err_set(err, ST_EFORMAT,
+                        "a row has either a string \"prompt\" or an array \"messages\"");
+    if (rc == 0)
+        rc = answer(t, &ids, &r, err);
+    if (rc == 0) {
+        json_t *text = text_json(&r.text);
+        rc = cli_print_json(json_pack("{s:o?, s:i, s:i, s:s}", "text", text,
+                                      "prompt_tokens", (int)r.n_prompt, "tokens",
+                                      (int)r.n_new, "finish",
+                                      r.stopped ? "stop" : "length"),
+                            err);
+    }
+    st_buf_done(&r.text);
+    tok_ids_done(&ids);
+    return rc;
+}
+
+static int operand_answer(talk *t, const char *prompt, st_err *err)
+{
+    tok_ids ids = {0};
+    reply r = {0};
+    if (!prompt) {
+        st_err_set(err, ST_EINVAL, "no prompt");
+        st_err_hint(err, "give the prompt, or rows with --jsonl");
+        return ST_EINVAL;
+    }
+    t->stream = true;
+    st_buf_init(&r.text, 16 << 20);
+    int rc = prompt_encode(t, prompt, strlen(prompt), &ids, err);
+    if (rc == 0)
+        rc = answer(t, &ids, &r, err);
+    if (r.n_new > 0)
+        putchar('\n');
+    st_buf_done(&r.text);
+    tok_ids_done(&ids);
+    return rc;
+}
+
+/* The options of the draw: all numbers, each named in its own error. */
+static int how_read(const cli_args *args, talk *t, st_err *err)
+{
+    double temp, top_p, min_p, repeat, frequency, presence;
+    uint64_t top_k, seed, n;
+    int rc = cli_f64(args, "temp", 0, 0, 100, &temp, err);
+    if (rc < 0 || (rc = cli_u64(args, "top-k", 0, 0, 1 << 24, &top_k, err)) < 0 ||
+        (rc = cli_f64(args, "top-p", 1, 1e-6, 1, &top_p, err)) < 0 ||
+        (rc = cli_f64(args, "min-p", 0, 0, 0.999, &min_p, err)) < 0 ||
+        (rc = cli_f64(args, "repeat-penalty", 1, 0.01, 100, &repeat, err)) < 0 ||
+        (rc = cli_f64(args, "frequency-penalty", 0, -2, 2, &frequency, err)) < 0 ||
+        (rc = cli_f64(args, "presence-penalty", 0, -2, 2, &presence, err)) < 0 ||
+        (rc = cli_u64(args, "seed", 0, 0, UINT64_MAX, &seed, err)) < 0 ||
+        (rc = cli_u64(args, "tokens", 256, 1, 1 << 24, &n, err)) < 0)
+        return rc;
+    t->max_new = (uint32_t)n;
+    t->how = (sampler_opts){
+        .temperature = (float)temp,
+        .top_k = (uint32_t)top_k,
+        .top_p = (float)top_p,
+        .min_p = (float)min_p,
+        .repeat_penalty = (float)repeat,
+        .frequency_penalty = (float)frequency,
+        .presence_penalty = (float)presence,
+        .seed = seed,
+    };
+    return 0;
+}
+
+static int run(cli_args *args, st_err *err)
+{
+    const char *input = cli_get(args, "input");
+    talk t = {.system = cli_get(args, "system"), .raw = cli_flag(args, "raw")};
+    int rc = how_read(args, &t, err);
+    if (rc == 0 && t.raw && t.system)
+        rc = st_err_set(err, ST_EINVAL,
+                        "--raw has no system turn: put it into the prompt");
+    if (rc == 0)
+        rc = cli_open_model(args, &t.lm, err);
+    if (rc < 0)
+        return rc;
+    t.logits = st_alloc_n(model_about(t.lm->model)->n_vocab, sizeof *t.logits);
+    if (!t.logits)
+        rc = st_err_set(err, ST_ENOMEM, "no memory for logits");
+    else if (cli_flag(args, "jsonl"))
+        rc = cli_each_row(input ? input : "-", row_answer, &t, err);
+    else
+        rc = operand_answer(&t, cli_operand(args, 0), err);
+    st_free(t.logits);
+    lm_close(t.lm);
+    return rc;
+}
+
+static const cli_option options[] = {
+    CLI_MODEL_OPTIONS,
+    {"system", 's', "TEXT", "A system turn before the prompt."},
+    {"raw", 0, NULL, "Continue the prompt as plain text, without the chat format."},
+    {"tokens", 'n', "N", "Most tokens to make (256)."},
+    {"temp", 0, "X", "Temperature; 0 takes the likeliest token (default)."},
+    {"top-k", 0, "K", "Draw among the K likeliest tokens."},
+    {"top-p", 0, "P", "Draw among the likeliest tokens that hold the mass P."},
+    {"min-p", 0, "P", "Leave out tokens under P times the likeliest."},
+    {"repeat-penalty", 0, "X", "Divide the scores of tokens that occurred."},
+    {"frequency-penalty", 0, "X", "Lower a score by X for each occurrence."},
+    {"presence-penalty", 0, "X", "Lower the scores of tokens that occurred by X."},
+    {"seed", 0, "N", "The same seed draws the same text (0)."},
+    {"jsonl", 0, NULL,
+     "Read rows {\"prompt\"} or {\"messages\"}; write rows {\"text\"}."},
+    {"input", 'i', "FILE", "Where the rows are; standard input when not given."},
+    {0},
+};
+
+const cli_command cli_run = {
+    .name = "run",
+    .summary = "let a model answer a prompt",
+    .operands = "[PROMPT]",
+    .max_operands = 1,
+    .options = options,
+    .details =
+        "The prompt goes through the model's own chat format as a user turn. What it "
+        "spells is data: it cannot end the turn or begin another.",
+    .example =
+        "stint run -m smollm2-135m-instruct -n 40 'What is the capital of France?'\n"
+        "The capital of France is Paris.",
+    .run = run,
+};
