@@ -209,36 +209,46 @@ static void block_fold(attn_run *r)
         values_rest(r);
 }
 
-/* Positions [lo, hi), all of one page. */
-static void page_run(attn_run *r, uint32_t lo, uint32_t hi)
+/* Keys and values of positions [p, end), all of one page, to the lanes of their slots. */
+static void page_gather(attn_run *r, uint32_t p, uint32_t end)
 {
     const kkv *kv = r->a->kv;
-    const uint32_t page = r->a->pages[lo / KV_PAGE_TOKENS];
+    const uint32_t page = r->a->pages[p / KV_PAGE_TOKENS];
     const unsigned char *values = kkv_values(kv, page, r->kv_head);
-    r->first = lo % KV_PAGE_TOKENS;
-    r->last = r->first + hi - lo;
-    scores_make(r, kkv_keys(kv, page, r->kv_head), r->first / KERN_PANEL,
-                (r->last + 15) / KERN_PANEL, r->score);
-    for (uint32_t j = r->first; j < r->last; j++)
+    const uint32_t first = p % KV_PAGE_TOKENS, last = first + end - p;
+    scores_make(r, kkv_keys(kv, page, r->kv_head), first / KERN_PANEL,
+                (last + KERN_PANEL - 1) / KERN_PANEL, r->score);
+    for (uint32_t j = first; j < last; j++)
         r->value[j] = values + (size_t)j * kv->dim_v * kkv_width(kv);
-    block_fold(r);
 }
 
-/* Slots anywhere: the panel of each is scored and its lane kept. */
-static void extra_run(attn_run *r, const uint32_t *slots, uint32_t n)
+/* The key and value in a slot anywhere, to a lane: its panel is scored, its lane kept. */
+static void slot_gather(attn_run *r, uint32_t slot, uint32_t lane)
 {
     const kkv *kv = r->a->kv;
+    const uint32_t page = r->a->pages[slot / KV_PAGE_TOKENS];
+    const uint32_t s = slot % KV_PAGE_TOKENS, p = s / KERN_PANEL;
     float room[ATTN_HEADS][KV_PAGE_TOKENS];
-    for (uint32_t j = 0; j < n; j++) {
-        const uint32_t page = r->a->pages[slots[j] / KV_PAGE_TOKENS];
-        const uint32_t s = slots[j] % KV_PAGE_TOKENS, p = s / KERN_PANEL;
-        scores_make(r, kkv_keys(kv, page, r->kv_head), p, p + 1, room);
-        for (uint32_t h = 0; h < r->n; h++)
-            r->score[h][j] = room[h][s];
-        r->value[j] = kkv_values(kv, page, r->kv_head) + (size_t)s * kv->dim_v * kkv_width(kv);
+    scores_make(r, kkv_keys(kv, page, r->kv_head), p, p + 1, room);
+    for (uint32_t h = 0; h < r->n; h++)
+        r->score[h][lane] = room[h][s];
+    r->value[lane] =
+        kkv_values(kv, page, r->kv_head) + (size_t)s * kv->dim_v * kkv_width(kv);
+}
+
+/* The block of positions [p, end); those from `extra0` on are extra slots. */
+static void block_run(attn_run *r, uint32_t p, uint32_t end, uint32_t extra0)
+{
+    const kattn *a = r->a;
+    r->first = p % KV_PAGE_TOKENS;
+    r->last = r->first + end - p;
+    if (p < a->hi) {
+        uint32_t own = end < a->hi ? end : a->hi;
+        page_gather(r, p, own);
+        p = own;
     }
-    r->first = 0;
-    r->last = n;
+    for (; p < end; p++)
+        slot_gather(r, a->extra[p - extra0], p % KV_PAGE_TOKENS);
     block_fold(r);
 }
 
@@ -252,15 +262,13 @@ static void heads_run(const kattn *a, uint32_t head, uint32_t n, const float *q,
         r.mass[h] = a->sinks ? 1 : 0;
     }
     memset(out, 0, (size_t)n * a->kv->dim_v * sizeof *out);
-    for (uint32_t p = a->lo; p < a->hi;) {
-        uint32_t end = (p / KV_PAGE_TOKENS + 1) * KV_PAGE_TOKENS;
-        end = end < a->hi ? end : a->hi;
-        page_run(&r, p, end);
-        p = end;
+    const uint32_t extra0 = a->lo > a->hi ? a->lo : a->hi, end = extra0 + a->n_extra;
+    for (uint32_t p = a->lo; p < end;) {
+        uint32_t stop = (p / KV_PAGE_TOKENS + 1) * KV_PAGE_TOKENS;
+        stop = stop < end ? stop : end;
+        block_run(&r, p, stop, extra0);
+        p = stop;
     }
-    for (uint32_t e = 0; e < a->n_extra; e += KV_PAGE_TOKENS)
-        extra_run(&r, a->extra + e,
-                  a->n_extra - e < KV_PAGE_TOKENS ? a->n_extra - e : KV_PAGE_TOKENS);
     for (uint32_t h = 0; h < n; h++) {
         const float scale = r.mass[h] > 0 ? 1.0f / r.mass[h] : 0;
         for (uint32_t i = 0; i < a->kv->dim_v; i++)

@@ -221,6 +221,26 @@ static void attn_case(check *c, const cache *a, uint32_t lo, uint32_t hi, bool e
     }
 }
 
+/* Keys of positions hi..hi+4 copied to slots elsewhere and seen as extras: a tree's token
+ * gets the bytes of the chain. */
+static void tree_check(check *c, const cache *a, uint32_t lo, uint32_t hi)
+{
+    static const uint32_t extra[5] = {451, 499, 452, 470, 447};
+    float q[MOST], chain[MOST], tree[MOST], scratch[KERN_ATTN_SCRATCH];
+    const size_t bytes = (size_t)a->n_head * a->kv.dim_v * sizeof *tree;
+    floats_fill(&c->rng, FILL_PLAIN, q, a->n_head * a->kv.dim_k);
+    for (uint32_t i = 0; i < 5; i++)
+        kkv_copy(&a->kv, a->pages, hi + i, extra[i]);
+    kattn t = {&a->kv, a->pages, lo, hi + 5, NULL, 0, a->n_head, 0.4f, 0, NULL};
+    c->k->attn(&t, 0, a->n_head, q, chain, scratch);
+    t.hi = hi;
+    t.extra = extra;
+    t.n_extra = 5;
+    c->k->attn(&t, 0, a->n_head, q, tree, scratch);
+    if (memcmp(chain, tree, bytes) != 0)
+        check_fail(c, "attn %u..%u: a tree differs from its chain", lo, hi);
+}
+
 static void cache_check(check *c, st_dtype type, uint32_t n_kv, uint32_t group,
                         uint32_t dim_k, uint32_t dim_v)
 {
@@ -237,11 +257,16 @@ static void cache_check(check *c, st_dtype type, uint32_t n_kv, uint32_t group,
     attn_case(c, &a, 100, 113, true, 0, true);
     attn_case(c, &a, 0, 500, true, 30, true);
     attn_case(c, &a, 70, 70, true, 0, false); /* only extras */
+    attn_case(c, &a, 90, 70, true, 0, false);
     kkv_copy(&a.kv, a.pages, 499, 3);
     kkv_copy(&a.kv, a.pages, 3, 499);
     kkv_copy(&b.kv, b.pages, 499, 3);
     if (memcmp(a.room, b.room, a.bytes) != 0)
         check_fail(c, "kkv_copy there and back differs");
+    tree_check(c, &a, 0, 60);
+    tree_check(c, &a, 9, 64);
+    tree_check(c, &a, 100, 100);
+    tree_check(c, &a, 30, 345);
     st_free(a.room);
     st_free(b.room);
 }
