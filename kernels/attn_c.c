@@ -71,7 +71,8 @@ typedef struct head {
     float mass;
 } head;
 
-static float score_one(const kattn *a, const unsigned char *keys, uint32_t s, const float *q)
+static float score_one(const kattn *a, const unsigned char *keys, uint32_t s,
+                       const float *q)
 {
     const kkv *kv = a->kv;
     double sum = 0;
@@ -82,8 +83,8 @@ static float score_one(const kattn *a, const unsigned char *keys, uint32_t s, co
 }
 
 /* Fold scores of n slots into a head: out = sum of exp(score - most) * value. */
-static void block_fold(const kattn *a, uint32_t kv_head, const uint32_t *slots, uint32_t n,
-                       float *score, head *h, float *out)
+static void block_fold(const kattn *a, uint32_t kv_head, const uint32_t *slots,
+                       uint32_t n, float *score, head *h, float *out)
 {
     const kkv *kv = a->kv;
     float most = h->most;
@@ -95,7 +96,8 @@ static void block_fold(const kattn *a, uint32_t kv_head, const uint32_t *slots, 
     h->mass *= keep;
     h->most = most;
     for (uint32_t j = 0; j < n; j++) {
-        uint32_t page = a->pages[slots[j] / KV_PAGE_TOKENS], s = slots[j] % KV_PAGE_TOKENS;
+        uint32_t page = a->pages[slots[j] / KV_PAGE_TOKENS],
+                 s = slots[j] % KV_PAGE_TOKENS;
         const unsigned char *values = kkv_values(kv, page, kv_head);
         float p = expf(score[j] - most);
         h->mass += p;
@@ -109,7 +111,8 @@ static void block_run(const kattn *a, uint32_t kv_head, const uint32_t *slots, u
 {
     for (uint32_t j = 0; j < n; j++) {
         uint32_t page = a->pages[slots[j] / KV_PAGE_TOKENS];
-        score[j] = score_one(a, kkv_keys(a->kv, page, kv_head), slots[j] % KV_PAGE_TOKENS, q);
+        score[j] =
+            score_one(a, kkv_keys(a->kv, page, kv_head), slots[j] % KV_PAGE_TOKENS, q);
     }
     block_fold(a, kv_head, slots, n, score, h, out);
 }

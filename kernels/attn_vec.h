@@ -1,8 +1,8 @@
 /* kernels/attn_vec.h - keys, values and attention on 16 lanes.
  *
  * Written once over the names of vec_*.h.  The meaning and the order of blocks are those
- * of attn_c.c.  Up to ATTN_HEADS query heads that share a KV head go together, so that each
- * key and value is loaded once for them:
+ * of attn_c.c.  Up to ATTN_HEADS query heads that share a KV head go together, so that
+ * each key and value is loaded once for them:
  *     scores   a register holds one element of 16 keys, a lane is a key;
  *     values   a register holds 16 elements of one value.
  * A lane's sum runs over the elements in order, so a score is the same bytes whichever
@@ -165,9 +165,10 @@ static void values_rest(const attn_run *r)
         float *out = r->out + (size_t)h * dim;
         for (uint32_t j = r->first; j < r->last; j++) {
             for (uint32_t i = dim / 16 * 16; i < dim; i++) {
-                float f = r->a->kv->type == ST_F16
-                              ? st_f16_to_f32(((const uint16_t *)(const void *)r->value[j])[i])
-                              : ((const float *)(const void *)r->value[j])[i];
+                float f =
+                    r->a->kv->type == ST_F16
+                        ? st_f16_to_f32(((const uint16_t *)(const void *)r->value[j])[i])
+                        : ((const float *)(const void *)r->value[j])[i];
                 out[i] = fmaf(r->score[h][j], f, out[i]);
             }
         }
@@ -252,8 +253,8 @@ static void block_run(attn_run *r, uint32_t p, uint32_t end, uint32_t extra0)
     block_fold(r);
 }
 
-static void heads_run(const kattn *a, uint32_t head, uint32_t n, const float *q, float *out,
-                      attn_scores *score)
+static void heads_run(const kattn *a, uint32_t head, uint32_t n, const float *q,
+                      float *out, attn_scores *score)
 {
     attn_run r = {.a = a, .q = q, .out = out, .n = n, .score = score};
     r.kv_head = head / (a->n_head / a->kv->n_kv_head);
@@ -312,7 +313,8 @@ ST_INLINE void key_store(const kkv *kv, unsigned char *keys, uint32_t s, const f
     }
 }
 
-ST_INLINE void value_store(const kkv *kv, unsigned char *values, uint32_t s, const float *v)
+ST_INLINE void value_store(const kkv *kv, unsigned char *values, uint32_t s,
+                           const float *v)
 {
     const uint32_t whole = kv->dim_v / 16 * 16, rest = kv->dim_v - whole;
     uint16_t halves[16];

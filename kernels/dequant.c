@@ -1,7 +1,7 @@
 /* kernels/dequant.c - exact dequantisation of GGUF blocks, straight from the file.
  *
  * Written from the format's description and apart from the packed layout, so that each
- * checks the other.  Every formula has one rounding at most where the reference has one. */
+ * checks the other.  Every formula has one rounding at most, where the reference has. */
 #include "kernels/kernels.h"
 
 #include <string.h>
@@ -149,7 +149,8 @@ static void deq_q4_k(const unsigned char *p, float *out)
     float d = half_at(p), dmin = half_at(p + 2);
     for (int i = 0; i < 256; i++) {
         int b = i / 32, q = p[16 + b / 2 * 32 + i % 32] >> b % 2 * 4 & 15;
-        out[i] = d * (float)k4_scale(p + 4, b) * (float)q - dmin * (float)k4_min(p + 4, b);
+        out[i] =
+            d * (float)k4_scale(p + 4, b) * (float)q - dmin * (float)k4_min(p + 4, b);
     }
 }
 
@@ -159,7 +160,8 @@ static void deq_q5_k(const unsigned char *p, float *out)
     for (int i = 0; i < 256; i++) {
         int b = i / 32, q = p[48 + b / 2 * 32 + i % 32] >> b % 2 * 4 & 15;
         q |= (p[16 + i % 32] >> b & 1) << 4;
-        out[i] = d * (float)k4_scale(p + 4, b) * (float)q - dmin * (float)k4_min(p + 4, b);
+        out[i] =
+            d * (float)k4_scale(p + 4, b) * (float)q - dmin * (float)k4_min(p + 4, b);
     }
 }
 
@@ -190,15 +192,16 @@ static const struct {
     st_dtype type;
     void (*block)(const unsigned char *p, float *out);
 } kinds[] = {
-    {ST_F32, deq_f32},       {ST_F16, deq_f16},       {ST_BF16, deq_bf16},
-    {ST_Q4_0, deq_q4_0},     {ST_Q4_1, deq_q4_1},     {ST_Q5_0, deq_q5_0},
-    {ST_Q5_1, deq_q5_1},     {ST_Q8_0, deq_q8_0},     {ST_Q2_K, deq_q2_k},
-    {ST_Q3_K, deq_q3_k},     {ST_Q4_K, deq_q4_k},     {ST_Q5_K, deq_q5_k},
-    {ST_Q6_K, deq_q6_k},     {ST_IQ4_NL, deq_iq4_nl}, {ST_IQ4_XS, deq_iq4_xs},
+    {ST_F32, deq_f32},     {ST_F16, deq_f16},       {ST_BF16, deq_bf16},
+    {ST_Q4_0, deq_q4_0},   {ST_Q4_1, deq_q4_1},     {ST_Q5_0, deq_q5_0},
+    {ST_Q5_1, deq_q5_1},   {ST_Q8_0, deq_q8_0},     {ST_Q2_K, deq_q2_k},
+    {ST_Q3_K, deq_q3_k},   {ST_Q4_K, deq_q4_k},     {ST_Q5_K, deq_q5_k},
+    {ST_Q6_K, deq_q6_k},   {ST_IQ4_NL, deq_iq4_nl}, {ST_IQ4_XS, deq_iq4_xs},
     {ST_MXFP4, deq_mxfp4},
 };
 
-int kern_dequant(st_dtype type, const void *blocks, uint64_t n, float *ret_out, st_err *err)
+int kern_dequant(st_dtype type, const void *blocks, uint64_t n, float *ret_out,
+                 st_err *err)
 {
     const st_dtype_info *info = st_dtype_get((uint32_t)type);
     const unsigned char *p = blocks;
@@ -206,13 +209,15 @@ int kern_dequant(st_dtype type, const void *blocks, uint64_t n, float *ret_out, 
         if (kinds[k].type != type)
             continue;
         if (n % info->block)
-            return st_err_set(err, ST_EINVAL, "%s: %llu elements are no whole blocks of %u",
-                              info->name, (unsigned long long)n, info->block);
+            return st_err_set(err, ST_EINVAL,
+                              "%s: %llu elements are no whole blocks of %u", info->name,
+                              (unsigned long long)n, info->block);
         for (uint64_t i = 0; i < n; i += info->block, p += info->bytes)
             kinds[k].block(p, ret_out + i);
         return 0;
     }
     if (!info)
         return st_err_set(err, ST_EUNSUPPORTED, "unknown tensor type %u", (unsigned)type);
-    return st_err_set(err, ST_EUNSUPPORTED, "tensor type %s is not supported", info->name);
+    return st_err_set(err, ST_EUNSUPPORTED, "tensor type %s is not supported",
+                      info->name);
 }

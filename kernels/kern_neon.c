@@ -25,8 +25,8 @@ ST_INLINE int8x16_t code_load(const uint8_t *u, int row, uint8x16_t offset)
 
 /* Groups [g0, g1), two at a time.  Bytes 0..7 of a register are two rows, so adding pairs
  * twice brings each row's products into one lane. */
-ST_INLINE void sums_add(int n, const uint8_t (*u)[64], int row, int g0, int g1, int offset,
-                        const kqact *x, int32x4_t *sum)
+ST_INLINE void sums_add(int n, const uint8_t (*u)[64], int row, int g0, int g1,
+                        int offset, const kqact *x, int32x4_t *sum)
 {
     const uint8x16_t off = vdupq_n_u8((uint8_t)offset);
     for (int g = g0; g < g1; g += 2) {
@@ -76,8 +76,9 @@ ST_INLINE void tokens_mul(int n, bool has_min, bool halves, int offset, const ks
     }
 }
 
-ST_INLINE void kind_mul(bool has_min, bool halves, int offset, const kstrip *s, uint32_t nb,
-                        const kqact *x, size_t stride, uint32_t n, float (*acc)[KERN_PANEL])
+ST_INLINE void kind_mul(bool has_min, bool halves, int offset, const kstrip *s,
+                        uint32_t nb, const kqact *x, size_t stride, uint32_t n,
+                        float (*acc)[KERN_PANEL])
 {
     uint32_t t = 0;
     for (; t + TOKENS <= n; t += TOKENS)
@@ -86,8 +87,8 @@ ST_INLINE void kind_mul(bool has_min, bool halves, int offset, const kstrip *s, 
         tokens_mul(1, has_min, halves, offset, s, nb, x + t, stride, acc + t);
 }
 
-static void tile(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
-                 uint32_t n, float (*acc)[KERN_PANEL])
+static void tile(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+                 size_t stride, uint32_t n, float (*acc)[KERN_PANEL])
 {
     const int offset = f->has_min ? 0 : 1 << f->shift;
     if (f->has_min && f->halves)

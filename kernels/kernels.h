@@ -1,27 +1,28 @@
 /* kernels/kernels.h - the arithmetic of inference: one table of functions per ISA.
  *
  * Weights.  A matrix of `rows` outputs by `cols` inputs is re-laid once, at load, into
- * panels of KERN_PANEL rows: within a panel the blocks of all its rows that cover the same
- * columns stand together, so that one vector register holds the same columns of many rows.
- * The layout is the same for every ISA and as large as the file's (plus padding: the last
- * panel, at most 2 % for some formats); blocks keep their bits and are never expanded to
- * float matrices.
+ * panels of KERN_PANEL rows: within a panel the blocks of all its rows that cover the
+ * same columns stand together, so that one vector register holds the same columns of many
+ * rows.  The layout is the same for every ISA and as large as the file's (plus padding:
+ * the last panel, at most 2 % for some formats); blocks keep their bits and are never
+ * expanded to float matrices.
  *
  * Activations.  Against quantised weights a row of floats is quantised once to int8 with
- * one float scale d and the sum s = d * sum(q) per 32 columns (and the sums of each half),
- * and reused by every matrix that reads it; kact_refine() adds a second term to the few
- * blocks that hold most of a row's rounding error.  Against F32, F16 and BF16 weights the
- * floats are used as they are.
+ * one float scale d and the sum s = d * sum(q) per 32 columns (and the sums of each
+ * half), and reused by every matrix that reads it; kact_refine() adds a second term to
+ * the few blocks that hold most of a row's rounding error.  Against F32, F16 and BF16
+ * weights the floats are used as they are.
  *
  * Arithmetic.  For output r and token t, with blocks b of 32 (or 16) columns in order:
- *     acc = fma(dw[r,b] * dx[t,b], (float)sum_i(qw * qx), acc)      integers exact
- *     acc = fma(mw[r,b], sx[t,b], acc)                              where a format has a minimum
- * (formats with scales per 16 columns do each line for both halves of 32 columns), and for
- * float weights acc = fma(w[r,c], x[t,c], acc) over the columns c in order.
+ *     acc = fma(dw[r,b] * dx[t,b], (float)sum_i(qw * qx), acc)     integers exact
+ *     acc = fma(mw[r,b], sx[t,b], acc)             where a format has a minimum
+ * (formats with scales per 16 columns do each line for both halves of 32 columns), and
+ * for float weights acc = fma(w[r,c], x[t,c], acc) over the columns c in order.
  * Each lane belongs to one output, so the result of (r, t) is the same bytes whatever the
  * number of tokens, the panel range, or the thread count.
  *
- * Threads: everything is pure; callers split work by panel range.  Memory: the caller's. */
+ * Threads: everything is pure; callers split work by panel range.
+ * Memory: the caller's. */
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 #include "base/cpu.h"
@@ -32,8 +33,8 @@
 #include <stdint.h>
 
 enum {
-    KERN_PANEL = 16,    /* rows a panel */
-    KERN_QBLOCK = 32,   /* columns an activation scale */
+    KERN_PANEL = 16,     /* rows a panel */
+    KERN_QBLOCK = 32,    /* columns an activation scale */
     KV_PAGE_TOKENS = 64, /* positions of one page of keys and values */
 };
 
@@ -64,9 +65,9 @@ static inline uint32_t kmat_panels(const kmat *m)
  * a part of the rows is not a kact: gather the floats and quantise again. */
 typedef struct kqact kqact;
 typedef struct kact {
-    uint32_t n;      /* rows (tokens) */
+    uint32_t n; /* rows (tokens) */
     uint32_t cols;
-    const float *x;  /* [n, cols] */
+    const float *x; /* [n, cols] */
     kqact *q;
     bool fine; /* q was refined by kact_refine: products use the second terms */
 } kact;
@@ -80,8 +81,8 @@ void kact_refine(const kact *x, uint32_t row0, uint32_t row1);
  * pages[p / KV_PAGE_TOKENS], slot p % KV_PAGE_TOKENS.  A page is at
  * base + page * page_stride and holds, for each KV head, KV_PAGE_TOKENS * dim elements:
  * values as [slot][dim_v]; keys in panels of 16 slots, [slot / 16][dim_k][slot % 16], so
- * that a register holds the same element of 16 keys.  Copy whole pages with memcpy, single
- * positions with kkv_copy. */
+ * that a register holds the same element of 16 keys.  Copy whole pages with memcpy,
+ * single positions with kkv_copy. */
 typedef struct kkv {
     unsigned char *k; /* layer's first key byte in page 0 */
     unsigned char *v;
@@ -89,7 +90,7 @@ typedef struct kkv {
     uint32_t n_kv_head;
     uint32_t dim_k; /* a key head's width */
     uint32_t dim_v;
-    st_dtype type;  /* ST_F32 or ST_F16 */
+    st_dtype type; /* ST_F32 or ST_F16 */
 } kkv;
 
 /* Copy keys and values of slot `from` to slot `to` of the sequence `pages`. */
@@ -100,33 +101,34 @@ typedef struct kattn {
     const kkv *kv;
     const uint32_t *pages; /* the sequence's page table */
     uint32_t lo, hi;       /* positions [lo, hi) are seen ... */
-    const uint32_t *extra; /* ... and these slots too (a token tree's ancestors, in order),
-                            * as if they stood at positions max(lo, hi), +1, ...: the bytes
-                            * are those of a chain */
+    const uint32_t
+        *extra; /* ... and these slots too (a token tree's ancestors, in order),
+                            * as if they stood at positions max(lo, hi), +1, ...: the
+                            * bytes are those of a chain */
     uint32_t n_extra;
-    uint32_t n_head;       /* query heads in all; n_head / n_kv_head share a KV head */
-    float scale;           /* of q.k */
-    float softcap;         /* 0: none; else s = cap * tanh(s / cap) */
-    const float *sinks;    /* NULL, or one logit a head that takes mass and no value */
+    uint32_t n_head;    /* query heads in all; n_head / n_kv_head share a KV head */
+    float scale;        /* of q.k */
+    float softcap;      /* 0: none; else s = cap * tanh(s / cap) */
+    const float *sinks; /* NULL, or one logit a head that takes mass and no value */
 } kattn;
 
 typedef struct kern {
     st_isa isa;
 
     /* Quantise rows [row0, row1) of x->x into x->q: d = max|x| / 127, q = x * (127 / max)
-     * rounded to nearest even.  A block below 1e-36 is zero; one with a NaN or an infinity
-     * becomes NaN. */
+     * rounded to nearest even.  A block below 1e-36 is zero; one with a NaN or an
+     * infinity becomes NaN. */
     void (*quant)(const kact *x, uint32_t row0, uint32_t row1);
 
     /* y[t * ldy + r] = W[r] . x[t] for the rows of panels [panel0, panel1), all n tokens.
      * ldy in floats.  Quantised types read x->q; F32, F16, BF16 read x->x. */
-    void (*matmul)(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1, float *y,
-                   size_t ldy);
+    void (*matmul)(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1,
+                   float *y, size_t ldy);
 
     /* y[i] = W[rows[i]] . x for chosen outputs of one activation row `t`; bit-equal to
      * what matmul gives. */
-    void (*rows)(const kmat *w, const kact *x, uint32_t t, const int32_t *rows, uint32_t n,
-                 float *y);
+    void (*rows)(const kmat *w, const kact *x, uint32_t t, const int32_t *rows,
+                 uint32_t n, float *y);
 
     /* out[cols] = row r of W, dequantised exactly. */
     void (*row)(const kmat *w, uint32_t r, float *out);
@@ -134,17 +136,18 @@ typedef struct kern {
     /* y = x / sqrt(mean(x^2) + eps) * w;  w may be NULL.  y may be x. */
     void (*rms_norm)(const float *x, const float *w, float eps, uint32_t n, float *y);
     /* y = (x - mean) / sqrt(var + eps) * w + b;  b may be NULL.  y may be x. */
-    void (*layer_norm)(const float *x, const float *w, const float *b, float eps, uint32_t n,
-                       float *y);
-    void (*add)(float *y, const float *x, uint32_t n);               /* y += x */
-    void (*mul)(float *y, const float *x, uint32_t n);               /* y *= x */
-    void (*axpy)(float *y, float a, const float *x, uint32_t n);     /* y = fma(a, x, y) */
+    void (*layer_norm)(const float *x, const float *w, const float *b, float eps,
+                       uint32_t n, float *y);
+    void (*add)(float *y, const float *x, uint32_t n);           /* y += x */
+    void (*mul)(float *y, const float *x, uint32_t n);           /* y *= x */
+    void (*axpy)(float *y, float a, const float *x, uint32_t n); /* y = fma(a, x, y) */
     float (*dot)(const float *a, const float *b, uint32_t n);
-    void (*silu_mul)(float *g, const float *u, uint32_t n);      /* g = silu(g) * u */
-    void (*gelu_tanh_mul)(float *g, const float *u, uint32_t n); /* g = gelu_tanh(g) * u */
-    void (*gelu_erf)(float *x, uint32_t n);                      /* exact GELU, in place */
+    void (*silu_mul)(float *g, const float *u, uint32_t n); /* g = silu(g) * u */
+    void (*gelu_tanh_mul)(float *g, const float *u,
+                          uint32_t n);      /* g = gelu_tanh(g) * u */
+    void (*gelu_erf)(float *x, uint32_t n); /* exact GELU, in place */
     void (*gelu_tanh)(float *x, uint32_t n);
-    void (*softmax)(float *x, uint32_t n);                       /* in place, max-shifted */
+    void (*softmax)(float *x, uint32_t n); /* in place, max-shifted */
 
     /* Rotate pairs of one head vector: `half` pairs with cos/sin tables [half].
      * neox: pairs (i, i + half); otherwise (2i, 2i + 1). */
@@ -158,8 +161,8 @@ typedef struct kern {
      * `scratch` holds KERN_ATTN_SCRATCH floats.  Positions are visited in blocks of whole
      * pages with a running maximum (online softmax), so the bytes do not depend on how
      * the sequence was fed, nor on whether a token came in a chain or a tree. */
-    void (*attn)(const kattn *a, uint32_t head0, uint32_t head1, const float *q, float *out,
-                 float *scratch);
+    void (*attn)(const kattn *a, uint32_t head0, uint32_t head1, const float *q,
+                 float *out, float *scratch);
 } kern;
 
 enum { KERN_ATTN_SCRATCH = 4096 }; /* floats that kern.attn may use */
@@ -170,6 +173,6 @@ const kern *kern_get(st_isa isa);
 ST_NODISCARD int kern_best(const kern **ret_kern, st_err *err);
 
 /* Exact dequantisation of n elements of GGUF blocks (not packed). */
-ST_NODISCARD int kern_dequant(st_dtype type, const void *blocks, uint64_t n, float *ret_out,
-                              st_err *err);
+ST_NODISCARD int kern_dequant(st_dtype type, const void *blocks, uint64_t n,
+                              float *ret_out, st_err *err);
 #endif

@@ -8,7 +8,7 @@ _Static_assert(sizeof(kqact) == 64, "an activation block is one cache line");
 const uint8_t kfmt_codes[2][16] = {
     /* IQ4_NL and IQ4_XS: the table of the format plus 128. */
     {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241},
-    /* MXFP4: twice the values {0, .5, 1, 1.5, 2, 3, 4, 6} and their negatives, plus 16. */
+    /* MXFP4: twice the values {0, .5, 1, 1.5, 2, 3, 4, 6} and their negatives, + 16. */
     {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4},
 };
 
@@ -45,5 +45,6 @@ bool kact_bytes(uint32_t n, uint32_t cols, size_t *ret_bytes)
 {
     uint32_t blocks = cols / KERN_QBLOCK + (cols % KERN_QBLOCK != 0);
     size_t count;
-    return st_mul_ok((size_t)blocks + fine_slots(blocks), n, &count) && st_mul_ok(count, sizeof(kqact), ret_bytes);
+    return st_mul_ok((size_t)blocks + fine_slots(blocks), n, &count) &&
+           st_mul_ok(count, sizeof(kqact), ret_bytes);
 }

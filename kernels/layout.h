@@ -5,10 +5,10 @@
  * Panel of a quantised matrix: 16 rows, read from its first byte to its last.  It is a
  * sequence of bunches: the scale records of `bunch` blocks of 32 columns, padded to 64
  * bytes, then the quants of these blocks; the last bunch may have fewer blocks.  Bunches
- * are short, so that memory is read in one direction (measured: twice as fast as scales in
- * a region of their own, and no gain from prefetch instructions).  A block's quants are planes of 64-byte vectors; in each vector lane r
- * (a 32-bit lane) belongs to row r and byte i of the lane to column 4g + i of some group g
- * of 4 columns, g = 0..7:
+ * are short, so that memory is read in one direction (measured: twice as fast as scales
+ * in a region of their own, and no gain from prefetch instructions).  A block's quants
+ * are planes of 64-byte vectors; in each vector lane r (a 32-bit lane) belongs to row r
+ * and byte i of the lane to column 4g + i of some group g of 4 columns, g = 0..7:
  *
  *     NIBBLES  4 vectors   v: low 4 bits group v, high 4 bits group v + 4
  *     PAIRS    2 vectors   h: bits 2f, 2f+1 group 4h + f
@@ -31,10 +31,10 @@
 #include "kernels/kernels.h"
 
 enum {
-    STRIP_BLOCKS = 8, /* blocks of 32 columns that are expanded at a time */
-    STRIP_COLS = 64,  /* columns of float weights that are widened at a time */
+    STRIP_BLOCKS = 8,  /* blocks of 32 columns that are expanded at a time */
+    STRIP_COLS = 64,   /* columns of float weights that are widened at a time */
     GROUP_TOKENS = 96, /* tokens that share one expansion: a multiple of every tile */
-    FINE_MAX = 8,     /* most refined blocks of a row */
+    FINE_MAX = 8,      /* most refined blocks of a row */
     Q_NIBBLES = 1,
     Q_PAIRS = 2,
     Q_BITS = 4,
@@ -42,22 +42,22 @@ enum {
 };
 
 typedef struct kfmt {
-    uint8_t planes;      /* Q_... */
-    uint8_t shift;       /* log2 of the offset of u; no meaning with a minimum */
+    uint8_t planes; /* Q_... */
+    uint8_t shift;  /* log2 of the offset of u; no meaning with a minimum */
     bool has_min;
-    bool halves;         /* scales per 16 columns */
-    uint8_t bunch;       /* blocks of a bunch */
+    bool halves;          /* scales per 16 columns */
+    uint8_t bunch;        /* blocks of a bunch */
     uint16_t block_bytes; /* quants of 16 rows x 32 columns */
-    uint16_t super;      /* columns of a scale record */
+    uint16_t super;       /* columns of a scale record */
     uint8_t n_half;
     uint8_t n_byte;
-    uint8_t at_half;     /* where they are in a block of the file */
+    uint8_t at_half; /* where they are in a block of the file */
     uint8_t at_byte;
-    uint8_t codes;       /* 0, or 1 + the row of kfmt_codes with u for each 4-bit code */
+    uint8_t codes; /* 0, or 1 + the row of kfmt_codes with u for each 4-bit code */
 } kfmt;
 
-/* type, planes, shift, has_min, halves, bunch, block_bytes, super, n_half, n_byte, at_half,
- * at_byte, codes */
+/* type, planes, shift, has_min, halves, bunch, block_bytes, super, n_half, n_byte,
+ * at_half, at_byte, codes */
 #define KFMT_MAP(X)                                                                      \
     X(Q4_0, Q_NIBBLES, 3, 0, 0, 2, 256, 32, 1, 0, 0, 0, 0)                               \
     X(Q4_1, Q_NIBBLES, 0, 1, 0, 1, 256, 32, 2, 0, 0, 0, 0)                               \
@@ -65,10 +65,10 @@ typedef struct kfmt {
     X(Q5_1, Q_NIBBLES | Q_BITS, 0, 1, 0, 1, 320, 32, 2, 0, 0, 0, 0)                      \
     X(Q8_0, Q_BYTES, 7, 0, 0, 2, 512, 32, 1, 0, 0, 0, 0)                                 \
     X(Q2_K, Q_PAIRS, 0, 1, 1, 8, 128, 256, 2, 16, 80, 0, 0)                              \
-    X(Q3_K, Q_PAIRS | Q_BITS, 2, 0, 1, 8, 192, 256, 1, 12, 108, 96, 0)                  \
+    X(Q3_K, Q_PAIRS | Q_BITS, 2, 0, 1, 8, 192, 256, 1, 12, 108, 96, 0)                   \
     X(Q4_K, Q_NIBBLES, 0, 1, 0, 8, 256, 256, 2, 12, 0, 4, 0)                             \
     X(Q5_K, Q_NIBBLES | Q_BITS, 0, 1, 0, 8, 320, 256, 2, 12, 0, 4, 0)                    \
-    X(Q6_K, Q_NIBBLES | Q_PAIRS, 5, 0, 1, 8, 384, 256, 1, 16, 208, 192, 0)              \
+    X(Q6_K, Q_NIBBLES | Q_PAIRS, 5, 0, 1, 8, 384, 256, 1, 16, 208, 192, 0)               \
     X(IQ4_NL, Q_NIBBLES, 7, 0, 0, 2, 256, 32, 1, 0, 0, 0, 1)                             \
     X(IQ4_XS, Q_NIBBLES, 7, 0, 0, 8, 256, 256, 1, 6, 0, 2, 1)                            \
     X(MXFP4, Q_NIBBLES, 4, 0, 0, 4, 256, 32, 0, 1, 0, 0, 2)
@@ -88,14 +88,14 @@ static inline kfmt kfmt_of(st_dtype type)
     return (kfmt){0};
 }
 
-/* One activation block: 32 columns of one token.  Token t of block b is at [b * n + t]. */
+/* One activation block: 32 columns of a token.  Token t of block b is at [b * n + t]. */
 struct kqact {
     int8_t q[KERN_QBLOCK];
-    float d;      /* scale */
-    float s;      /* d * sum of q */
-    float s2[2];  /* the same for each half */
-    int32_t z;    /* - sum of q */
-    int32_t z2[2]; /* the same for each half */
+    float d;        /* scale */
+    float s;        /* d * sum of q */
+    float s2[2];    /* the same for each half */
+    int32_t z;      /* - sum of q */
+    int32_t z2[2];  /* the same for each half */
     uint32_t block; /* of a fine block: its number, or FINE_NONE */
 };
 #define FINE_NONE UINT32_MAX
@@ -122,16 +122,16 @@ typedef struct kparts {
                    kstrip *s);
     /* acc += strip x n tokens; x is token 0 at block b0, `stride` tokens from block to
      * block. */
-    void (*tile)(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
-                 uint32_t n, float (*acc)[KERN_PANEL]);
+    void (*tile)(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+                 size_t stride, uint32_t n, float (*acc)[KERN_PANEL]);
     /* acc = a whole panel x one token, the same bytes as expand and tile; may be NULL. */
     void (*one)(const kmat *w, const unsigned char *panel, const kqact *x, size_t stride,
                 float *acc);
     /* Widen nc columns from c0 of a float panel. */
     void (*widen)(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
                   kfstrip s);
-    void (*ftile)(const float *s, uint32_t nc, const float *x, size_t ldx,
-                  uint32_t n, float (*acc)[KERN_PANEL]);
+    void (*ftile)(const float *s, uint32_t nc, const float *x, size_t ldx, uint32_t n,
+                  float (*acc)[KERN_PANEL]);
     /* acc = a whole float panel x one token, the same bytes; may be NULL. */
     void (*fone)(st_dtype type, const unsigned char *panel, uint32_t cols, const float *x,
                  float *acc);
@@ -178,7 +178,8 @@ static inline size_t block_at(const kfmt *f, uint32_t block)
 }
 static inline size_t record_at(const kfmt *f, uint32_t block)
 {
-    return bunch_at(f, block) + block % f->bunch * KERN_QBLOCK / f->super * record_bytes(f);
+    return bunch_at(f, block) +
+           block % f->bunch * KERN_QBLOCK / f->super * record_bytes(f);
 }
 static inline const unsigned char *panel_at(const kmat *w, uint32_t panel)
 {

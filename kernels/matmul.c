@@ -109,7 +109,8 @@ void matmul_rows(const kparts *p, const kmat *w, const kact *x, uint32_t t,
     }
 }
 
-static void strip_row(const kfmt *f, const kstrip *s, uint32_t nb, uint32_t lane, float *out)
+static void strip_row(const kfmt *f, const kstrip *s, uint32_t nb, uint32_t lane,
+                      float *out)
 {
     const int offset = f->has_min ? 0 : 1 << f->shift;
     for (uint32_t b = 0; b < nb; b++) {

@@ -135,7 +135,8 @@ static void expand(const kmat *w, const unsigned char *panel, uint32_t b0, uint3
     for (uint32_t b = 0; b < nb; b++) {
         int in_record = (int)((b0 + b) % (f->super / KERN_QBLOCK));
         codes_expand(f, panel + block_at(f, b0 + b), s->u[b]);
-        scales_expand(w->type, f, panel + record_at(f, b0 + b), in_record, s->d[b], s->m[b]);
+        scales_expand(w->type, f, panel + record_at(f, b0 + b), in_record, s->d[b],
+                      s->m[b]);
     }
 }
 
@@ -150,7 +151,8 @@ static void lane_dot(const uint8_t (*u)[64], const int8_t *q, int lane, int32_t 
     }
 }
 
-static void block_mul(const kfmt *f, const kstrip *s, uint32_t b, const kqact *x, float *acc)
+static void block_mul(const kfmt *f, const kstrip *s, uint32_t b, const kqact *x,
+                      float *acc)
 {
     const int32_t offset = f->has_min ? 0 : 1 << f->shift;
     for (int r = 0; r < KERN_PANEL; r++) {
@@ -171,8 +173,8 @@ static void block_mul(const kfmt *f, const kstrip *s, uint32_t b, const kqact *x
     }
 }
 
-static void tile(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
-                 uint32_t n, float (*acc)[KERN_PANEL])
+static void tile(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+                 size_t stride, uint32_t n, float (*acc)[KERN_PANEL])
 {
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t b = 0; b < nb; b++)
@@ -195,8 +197,8 @@ static void widen(st_dtype type, const unsigned char *panel, uint32_t c0, uint32
     }
 }
 
-static void ftile(const float *s, uint32_t nc, const float *x, size_t ldx,
-                  uint32_t n, float (*acc)[KERN_PANEL])
+static void ftile(const float *s, uint32_t nc, const float *x, size_t ldx, uint32_t n,
+                  float (*acc)[KERN_PANEL])
 {
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t c = 0; c < nc; c++)

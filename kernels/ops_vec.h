@@ -1,7 +1,8 @@
 /* kernels/ops_vec.h - norms, activations and other vector operations on 16 lanes.
  *
- * Written once over the names of vec_*.h, which the including file brings; every ISA gives
- * the same bytes.  A tail of fewer than 16 elements is loaded with zeros beside it. */
+ * Written once over the names of vec_*.h, which the including file brings; every ISA
+ * gives the same bytes.  A tail of fewer than 16 elements is loaded with zeros beside
+ * it. */
 #ifndef KERNELS_OPS_VEC_H
 #define KERNELS_OPS_VEC_H
 #include <math.h>
@@ -83,14 +84,16 @@ ST_INLINE vec v_gelu_erf(vec x)
 
 ST_INLINE void add_vec(float *y, const float *x, uint32_t n)
 {
-    VEC_LOOP(n, v_store(y + i, v_add(v_load(y + i), v_load(x + i))),
-             v_store_n(y + i, v_add(v_load_n(y + i, n - i), v_load_n(x + i, n - i)), n - i));
+    VEC_LOOP(
+        n, v_store(y + i, v_add(v_load(y + i), v_load(x + i))),
+        v_store_n(y + i, v_add(v_load_n(y + i, n - i), v_load_n(x + i, n - i)), n - i));
 }
 
 ST_INLINE void mul_vec(float *y, const float *x, uint32_t n)
 {
-    VEC_LOOP(n, v_store(y + i, v_mul(v_load(y + i), v_load(x + i))),
-             v_store_n(y + i, v_mul(v_load_n(y + i, n - i), v_load_n(x + i, n - i)), n - i));
+    VEC_LOOP(
+        n, v_store(y + i, v_mul(v_load(y + i), v_load(x + i))),
+        v_store_n(y + i, v_mul(v_load_n(y + i, n - i), v_load_n(x + i, n - i)), n - i));
 }
 
 ST_INLINE void axpy_vec(float *y, float a, const float *x, uint32_t n)
@@ -121,7 +124,8 @@ ST_INLINE float dot_vec(const float *a, const float *b, uint32_t n)
 ST_INLINE void silu_mul_vec(float *g, const float *u, uint32_t n)
 {
     VEC_LOOP(n, v_store(g + i, v_mul(v_silu(v_load(g + i)), v_load(u + i))),
-             v_store_n(g + i, v_mul(v_silu(v_load_n(g + i, n - i)), v_load_n(u + i, n - i)),
+             v_store_n(g + i,
+                       v_mul(v_silu(v_load_n(g + i, n - i)), v_load_n(u + i, n - i)),
                        n - i));
 }
 
@@ -145,14 +149,16 @@ ST_INLINE void gelu_tanh_vec(float *x, uint32_t n)
              v_store_n(x + i, v_gelu_tanh(v_load_n(x + i, n - i)), n - i));
 }
 
-ST_INLINE void rms_norm_vec(const float *x, const float *w, float eps, uint32_t n, float *y)
+ST_INLINE void rms_norm_vec(const float *x, const float *w, float eps, uint32_t n,
+                            float *y)
 {
     const vec scale = v_set(1.0f / sqrtf(dot_vec(x, x, n) / (float)n + eps));
     if (w)
-        VEC_LOOP(n, v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(w + i))),
-                 v_store_n(y + i,
-                           v_mul(v_mul(v_load_n(x + i, n - i), scale), v_load_n(w + i, n - i)),
-                           n - i));
+        VEC_LOOP(
+            n, v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(w + i))),
+            v_store_n(y + i,
+                      v_mul(v_mul(v_load_n(x + i, n - i), scale), v_load_n(w + i, n - i)),
+                      n - i));
     else
         VEC_LOOP(n, v_store(y + i, v_mul(v_load(x + i), scale)),
                  v_store_n(y + i, v_mul(v_load_n(x + i, n - i), scale), n - i));
@@ -182,14 +188,15 @@ ST_INLINE void layer_norm_vec(const float *x, const float *w, const float *b, fl
     const float mean = sum_vec(x, n, 0, false) / (float)n;
     const float var = sum_vec(x, n, mean, true) / (float)n;
     const vec m = v_set(mean), scale = v_set(1.0f / sqrtf(var + eps));
-    VEC_LOOP(n,
-             v_store(y + i, norm_one(v_load(x + i), m, scale, w ? v_load(w + i) : v_set(1),
-                                     b ? v_load(b + i) : v_set(0))),
-             v_store_n(y + i,
-                       norm_one(v_load_n(x + i, n - i), m, scale,
-                                w ? v_load_n(w + i, n - i) : v_set(1),
-                                b ? v_load_n(b + i, n - i) : v_set(0)),
-                       n - i));
+    VEC_LOOP(
+        n,
+        v_store(y + i, norm_one(v_load(x + i), m, scale, w ? v_load(w + i) : v_set(1),
+                                b ? v_load(b + i) : v_set(0))),
+        v_store_n(y + i,
+                  norm_one(v_load_n(x + i, n - i), m, scale,
+                           w ? v_load_n(w + i, n - i) : v_set(1),
+                           b ? v_load_n(b + i, n - i) : v_set(0)),
+                  n - i));
 }
 
 ST_INLINE float largest_vec(const float *x, uint32_t n)
@@ -197,7 +204,8 @@ ST_INLINE float largest_vec(const float *x, uint32_t n)
     const vec lowest = v_set(-INFINITY);
     vec most = lowest;
     for (uint32_t i = 0; i < n; i += 16) {
-        vec v = n - i < 16 ? v_keep(v_load_n(x + i, n - i), 0, n - i, lowest) : v_load(x + i);
+        vec v =
+            n - i < 16 ? v_keep(v_load_n(x + i, n - i), 0, n - i, lowest) : v_load(x + i);
         most = v_max(v, most);
     }
     return v_largest(most);

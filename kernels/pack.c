@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define BYTES4(b) ((uint32_t)(b) * 0x01010101u)
+#define BYTES4(b) ((uint32_t)(b)*0x01010101u)
 
 ST_INLINE uint32_t word_at(const unsigned char *p)
 {
@@ -156,8 +156,8 @@ ST_INLINE void panel_put(st_dtype type, uint32_t cols, const unsigned char *rows
     }
 }
 
-static void panel_pack(st_dtype type, uint32_t cols, const unsigned char *rows, uint32_t n,
-                       unsigned char *to)
+static void panel_pack(st_dtype type, uint32_t cols, const unsigned char *rows,
+                       uint32_t n, unsigned char *to)
 {
     switch ((unsigned)type) {
 #define PACK_CASE(name, ...)                                                             \

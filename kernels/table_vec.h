@@ -6,20 +6,20 @@
 #include "kernels/unpack_vec.h"
 
 /* Functions for kparts. */
-static void expand_part(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
-                        kstrip *s)
+static void expand_part(const kmat *w, const unsigned char *panel, uint32_t b0,
+                        uint32_t nb, kstrip *s)
 {
     expand_vec(w, panel, b0, nb, s);
 }
 
-static void widen_part(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
-                       kfstrip s)
+static void widen_part(st_dtype type, const unsigned char *panel, uint32_t c0,
+                       uint32_t nc, kfstrip s)
 {
     widen_vec(type, panel, c0, nc, s);
 }
 
-static void ftile_part(const float *s, uint32_t nc, const float *x, size_t ldx, uint32_t n,
-                       float (*acc)[KERN_PANEL])
+static void ftile_part(const float *s, uint32_t nc, const float *x, size_t ldx,
+                       uint32_t n, float (*acc)[KERN_PANEL])
 {
     ftile_vec(s, nc, x, ldx, n, acc);
 }

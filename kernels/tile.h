@@ -7,8 +7,8 @@
 
 void tile_avx2(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
                uint32_t n, float (*acc)[KERN_PANEL]);
-void tile_avx512(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
-                 uint32_t n, float (*acc)[KERN_PANEL]);
+void tile_avx512(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+                 size_t stride, uint32_t n, float (*acc)[KERN_PANEL]);
 void tile_vnni(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
                uint32_t n, float (*acc)[KERN_PANEL]);
 void one_vnni(const kmat *w, const unsigned char *panel, const kqact *x, size_t stride,

@@ -3,8 +3,8 @@
  * The instruction multiplies unsigned by signed bytes and adds pairs into 16 bits,
  * saturating.  So that nothing saturates, as many groups of columns are added in 16 bits
  * as the largest code allows (a pair is at most 2 * 127 * code): 8 for codes up to 15, 4
- * up to 31, 2 up to 63.  Formats around 128 use the sign: |w| <= 128 times x with the sign
- * of w fits once. */
+ * up to 31, 2 up to 63.  Formats around 128 use the sign: |w| <= 128 times x with the
+ * sign of w fits once. */
 #include "kernels/tile.h"
 
 #include <immintrin.h>
@@ -30,8 +30,8 @@ ST_INLINE __m256i pairs_add(__m256i sum, __m256i pairs)
 }
 
 /* Groups [g0, g1), `run` of them in 16 bits. */
-ST_INLINE void sums_unsigned(int n, int run, const uint8_t (*u)[64], int at, int g0, int g1,
-                             const kqact *x, __m256i *sum)
+ST_INLINE void sums_unsigned(int n, int run, const uint8_t (*u)[64], int at, int g0,
+                             int g1, const kqact *x, __m256i *sum)
 {
     for (int from = g0; from < g1; from += run) {
         __m256i pairs[TOKENS];
@@ -71,7 +71,8 @@ ST_INLINE void block_mul(int n, int run, bool has_min, bool halves, int shift,
             sum[t] = _mm256_set1_epi32(
                 has_min || !run ? 0 : (halves ? x[t].z2[h] : x[t].z) * (1 << shift));
         if (run)
-            sums_unsigned(n, run, s->u[b], 4 * row, 4 * h, halves ? 4 * h + 4 : 8, x, sum);
+            sums_unsigned(n, run, s->u[b], 4 * row, 4 * h, halves ? 4 * h + 4 : 8, x,
+                          sum);
         else
             sums_signed(n, s->u[b], 4 * row, x, sum);
         __m256 d = _mm256_load_ps(s->d[b][h] + row);

@@ -3,8 +3,8 @@
  * The instruction multiplies unsigned by signed bytes and adds pairs into 16 bits,
  * saturating.  So that nothing saturates, as many groups of columns are added in 16 bits
  * as the largest code allows (a pair is at most 2 * 127 * code): 8 for codes up to 15, 4
- * up to 31, 2 up to 63.  Formats around 128 use the sign: |w| <= 128 times x with the sign
- * of w fits once. */
+ * up to 31, 2 up to 63.  Formats around 128 use the sign: |w| <= 128 times x with the
+ * sign of w fits once. */
 #include "kernels/tile.h"
 
 #include <immintrin.h>
@@ -47,8 +47,7 @@ ST_INLINE void sums_unsigned(int n, int run, const uint8_t (*u)[64], int g0, int
     }
 }
 
-ST_INLINE void sums_signed(int n, const uint8_t (*u)[64], const kqact *x,
-                           __m512i *sum)
+ST_INLINE void sums_signed(int n, const uint8_t (*u)[64], const kqact *x, __m512i *sum)
 {
     const __m512i flip = _mm512_set1_epi8((char)0x80);
     for (int g = 0; g < 8; g++) {
@@ -112,8 +111,8 @@ ST_INLINE void kind_mul(int run, bool has_min, bool halves, int shift, const kst
         tokens_mul(1, run, has_min, halves, shift, s, nb, x + t, stride, acc + t);
 }
 
-void tile_avx512(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
-               uint32_t n, float (*acc)[KERN_PANEL])
+void tile_avx512(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+                 size_t stride, uint32_t n, float (*acc)[KERN_PANEL])
 {
     const int shift = f->shift;
     const bool nibbles = f->planes == Q_NIBBLES;

@@ -45,9 +45,10 @@ ST_INLINE void block_mul(int n, bool has_min, bool halves, __m128i shift, const 
     __m512i sum[12];
     for (int h = 0; h <= halves; h++) {
         for (int t = 0; t < n; t++)
-            sum[t] = has_min ? _mm512_setzero_si512()
-                             : _mm512_sll_epi32(
-                                   _mm512_set1_epi32(halves ? x[t].z2[h] : x[t].z), shift);
+            sum[t] = has_min
+                         ? _mm512_setzero_si512()
+                         : _mm512_sll_epi32(
+                               _mm512_set1_epi32(halves ? x[t].z2[h] : x[t].z), shift);
         sums_add(n, s->u[b], 4 * h, halves ? 4 * h + 4 : 8, x, sum);
         scaled_add(n, s->d[b][h], x, sum, a);
     }
@@ -58,8 +59,8 @@ ST_INLINE void block_mul(int n, bool has_min, bool halves, __m128i shift, const 
     }
 }
 
-ST_INLINE void tokens_mul(int n, bool has_min, bool halves, __m128i shift, const kstrip *s,
-                          uint32_t nb, const kqact *x, size_t stride,
+ST_INLINE void tokens_mul(int n, bool has_min, bool halves, __m128i shift,
+                          const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
                           float (*acc)[KERN_PANEL])
 {
     __m512 a[12];
@@ -111,8 +112,8 @@ ST_INLINE __m512i sums_one(const __m512i *u, int g0, int n, const kqact *x, __m5
     return _mm512_add_epi32(from, other);
 }
 
-ST_INLINE __m512 block_one(const kfmt f, const __m512i *u, const __m512 *d, const __m512 *m,
-                           const kqact *x, __m512 a)
+ST_INLINE __m512 block_one(const kfmt f, const __m512i *u, const __m512 *d,
+                           const __m512 *m, const kqact *x, __m512 a)
 {
     const int n = f.halves ? 4 : 8;
     const __m512 dx = _mm512_set1_ps(x->d);

@@ -8,7 +8,8 @@
 #include "kernels/kern_c.h"
 
 /* The 8 vectors of a block, bytes [at, at + BVEC) of each. */
-ST_INLINE void block_unpack(st_dtype t, bvec table, const unsigned char *q, int at, bvec *u)
+ST_INLINE void block_unpack(st_dtype t, bvec table, const unsigned char *q, int at,
+                            bvec *u)
 {
     const int planes = kfmt_of(t).planes;
     const int high = planes & Q_NIBBLES ? 4 : 0;
@@ -84,7 +85,8 @@ ST_INLINE vec scale_signed(const unsigned char *rec, b16 low, bool odd, b16 high
     return v_mul(half_at(rec), scale);
 }
 
-ST_INLINE void scales_half(st_dtype t, const unsigned char *rec, uint32_t j, vec *d, vec *m)
+ST_INLINE void scales_half(st_dtype t, const unsigned char *rec, uint32_t j, vec *d,
+                           vec *m)
 {
     if (t == ST_Q3_K) {
         const unsigned char *s = rec + 32;
@@ -100,7 +102,8 @@ ST_INLINE void scales_half(st_dtype t, const unsigned char *rec, uint32_t j, vec
 }
 
 /* Scales of block b of a record's blocks; d and m have two where the type has halves. */
-ST_INLINE void scales_unpack(st_dtype t, const unsigned char *rec, uint32_t b, vec *d, vec *m)
+ST_INLINE void scales_unpack(st_dtype t, const unsigned char *rec, uint32_t b, vec *d,
+                             vec *m)
 {
     if (t == ST_Q4_K || t == ST_Q5_K) {
         scales_k45(rec, b, d, m);
@@ -120,8 +123,8 @@ ST_INLINE void scales_unpack(st_dtype t, const unsigned char *rec, uint32_t b, v
     }
 }
 
-ST_INLINE void expand_type(st_dtype t, const unsigned char *panel, uint32_t b0, uint32_t nb,
-                           kstrip *s)
+ST_INLINE void expand_type(st_dtype t, const unsigned char *panel, uint32_t b0,
+                           uint32_t nb, kstrip *s)
 {
     const kfmt f = kfmt_of(t);
     const uint32_t per = f.super / KERN_QBLOCK;
@@ -165,8 +168,8 @@ ST_INLINE vec column_load(st_dtype type, const unsigned char *panel, size_t c)
     return type == ST_F16 ? v_load_half(p) : v_from_bf16(p);
 }
 
-ST_INLINE void widen_vec(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
-                         kfstrip s)
+ST_INLINE void widen_vec(st_dtype type, const unsigned char *panel, uint32_t c0,
+                         uint32_t nc, kfstrip s)
 {
     for (uint32_t c = 0; c < nc; c++)
         v_store(s[c], column_load(type, panel, (size_t)c0 + c));
@@ -207,8 +210,8 @@ ST_INLINE void ftile_tokens(uint32_t n, const float *s, uint32_t nc, const float
         v_store(acc[t], a[t]);
 }
 
-ST_INLINE void ftile_vec(const float *s, uint32_t nc, const float *x, size_t ldx, uint32_t n,
-                         float (*acc)[KERN_PANEL])
+ST_INLINE void ftile_vec(const float *s, uint32_t nc, const float *x, size_t ldx,
+                         uint32_t n, float (*acc)[KERN_PANEL])
 {
     const uint32_t most = VEC_ACCS / 4 * 3; /* some registers for weights */
     uint32_t t = 0;

@@ -48,12 +48,14 @@ ST_INLINE void v_store_n(float *p, vec v, uint32_t n)
 }
 ST_INLINE vec v_load_half(const uint16_t *p)
 {
-    return (vec){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)),
-                 _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 8)))};
+    return (vec){
+        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)),
+        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 8)))};
 }
 ST_INLINE void v_store_half(uint16_t *p, vec v)
 {
-    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128((__m128i *)(void *)p,
+                     _mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT));
     _mm_storeu_si128((__m128i *)(void *)(p + 8),
                      _mm256_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT));
 }
@@ -101,10 +103,10 @@ ST_INLINE __m256 scale_8(__m256 v, __m256 n)
     const __m256i bias = _mm256_set1_epi32(127);
     __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1);
     __m256i rest = _mm256_sub_epi32(i, half);
-    v = _mm256_mul_ps(v, _mm256_castsi256_ps(
-                             _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
-    return _mm256_mul_ps(v, _mm256_castsi256_ps(
-                                _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23)));
+    v = _mm256_mul_ps(
+        v, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
+    return _mm256_mul_ps(
+        v, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23)));
 }
 ST_INLINE vec v_scale(vec v, vec n)
 {
@@ -116,8 +118,9 @@ ST_INLINE vec v_where_negative(vec x, vec y, vec z)
 }
 ST_INLINE vec v_keep(vec v, uint32_t lo, uint32_t hi, vec other)
 {
-    return (vec){_mm256_blendv_ps(other.a, v.a, _mm256_castsi256_ps(lanes_mask(0, lo, hi))),
-                 _mm256_blendv_ps(other.b, v.b, _mm256_castsi256_ps(lanes_mask(8, lo, hi)))};
+    return (vec){
+        _mm256_blendv_ps(other.a, v.a, _mm256_castsi256_ps(lanes_mask(0, lo, hi))),
+        _mm256_blendv_ps(other.b, v.b, _mm256_castsi256_ps(lanes_mask(8, lo, hi)))};
 }
 ST_INLINE vec v_add_alternate(vec x, vec y)
 {
@@ -216,7 +219,8 @@ ST_INLINE int32_t v_store_i8(int8_t *p, vec v)
 {
     __m256i w = _mm256_packs_epi32(_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b));
     w = _mm256_permute4x64_epi64(w, 0xD8); /* packing works within halves */
-    __m128i q = _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
+    __m128i q =
+        _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
     __m128i up = _mm_xor_si128(q, _mm_set1_epi8((char)0x80)); /* q + 128 */
     __m128i sum = _mm_sad_epu8(up, _mm_setzero_si128());
     _mm_storeu_si128((__m128i *)(void *)p, q);

@@ -40,8 +40,9 @@ ST_INLINE vec v_load_half(const uint16_t *p)
 }
 ST_INLINE void v_store_half(uint16_t *p, vec v)
 {
-    _mm256_storeu_si256((__m256i *)(void *)p,
-                        _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm256_storeu_si256(
+        (__m256i *)(void *)p,
+        _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 ST_INLINE vec v_add(vec a, vec b)
 {
@@ -135,7 +136,8 @@ ST_INLINE uint32_t v_largest_bits(vec a, vec b)
     const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
     __m512i v = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), magnitude),
                                  _mm512_and_si512(_mm512_castps_si512(b), magnitude));
-    __m256i y = _mm256_max_epu32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    __m256i y =
+        _mm256_max_epu32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
     __m128i x = _mm_max_epu32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
     x = _mm_max_epu32(x, _mm_shuffle_epi32(x, 0x4E));
     x = _mm_max_epu32(x, _mm_shuffle_epi32(x, 0xB1));

@@ -217,10 +217,9 @@ ST_INLINE float32x4_t e8m0_4(uint32x4_t e)
 ST_INLINE vec v_from_e8m0(b16 v)
 {
     uint16x8_t low = vmovl_u8(vget_low_u8(v)), high = vmovl_u8(vget_high_u8(v));
-    return (vec){{e8m0_4(vmovl_u16(vget_low_u16(low))),
-                  e8m0_4(vmovl_u16(vget_high_u16(low))),
-                  e8m0_4(vmovl_u16(vget_low_u16(high))),
-                  e8m0_4(vmovl_u16(vget_high_u16(high)))}};
+    return (vec){
+        {e8m0_4(vmovl_u16(vget_low_u16(low))), e8m0_4(vmovl_u16(vget_high_u16(low))),
+         e8m0_4(vmovl_u16(vget_low_u16(high))), e8m0_4(vmovl_u16(vget_high_u16(high)))}};
 }
 ST_INLINE int32_t v_store_i8(int8_t *p, vec v)
 {

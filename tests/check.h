@@ -14,8 +14,8 @@
 #include <time.h>
 
 typedef struct check {
-    const kern *k;     /* the table under test */
-    const kern *c;     /* its twin */
+    const kern *k; /* the table under test */
+    const kern *c; /* its twin */
     st_rng rng;
     const char *what;  /* "matmul Q4_K" */
     unsigned failures; /* of this table so far */

@@ -1,4 +1,4 @@
-/* tests/check_kernels.c - compares every table of kernels with the C twin, and times them.
+/* tests/check_kernels.c - compares every table of kernels with its C twin, and times it.
  *
  *     check_kernels            check the tables that this machine has
  *     check_kernels --bench    also time them (and the C twin)

@@ -1,5 +1,5 @@
-/* tests/check_matmul.c - quantising, matrix products, rows: the same bytes as the twin, and
- * for any batch and any split into panels. */
+/* tests/check_matmul.c - quantising, matrix products, rows: the same bytes as the twin,
+ * and for any batch and any split into panels. */
 #include "tests/check.h"
 
 typedef struct setup {
@@ -9,8 +9,8 @@ typedef struct setup {
     const kern *k;
 } setup;
 
-static setup setup_make(st_rng *rng, st_dtype type, uint32_t rows, uint32_t cols, uint32_t n,
-                        int kind)
+static setup setup_make(st_rng *rng, st_dtype type, uint32_t rows, uint32_t cols,
+                        uint32_t n, int kind)
 {
     size_t blocks_bytes, packed, act;
     if (!st_dtype_size(type, (uint64_t)rows * cols, &blocks_bytes) ||
@@ -66,7 +66,8 @@ static void products_check(check *c, const setup *s)
     for (size_t i = 0; i < (size_t)n * rows; i++) {
         if (memcmp(&want[i], &s->y[i], 4) != 0) {
             check_fail(c, "%u x %u, %u tokens: token %zu row %zu: %.9g, not %.9g", rows,
-                       s->m.cols, n, i / rows, i % rows, (double)s->y[i], (double)want[i]);
+                       s->m.cols, n, i / rows, i % rows, (double)s->y[i],
+                       (double)want[i]);
             break;
         }
     }
@@ -88,8 +89,8 @@ static void splits_check(check *c, const setup *s)
         c->k->quant(&one, 0, 1);
         c->k->matmul(&s->m, &one, 0, kmat_panels(&s->m), y, rows);
         if (memcmp(y, s->y + (size_t)t * rows, rows * sizeof *y) != 0)
-            check_fail(c, "%u x %u: token %u alone differs from the batch of %u", rows, cols,
-                       t, s->x.n);
+            check_fail(c, "%u x %u: token %u alone differs from the batch of %u", rows,
+                       cols, t, s->x.n);
         c->k->rows(&s->m, &s->x, t, which, 3, some);
         for (int i = 0; i < 3; i++)
             if (memcmp(&some[i], &y[which[i]], 4) != 0)
@@ -163,7 +164,8 @@ static void run_row(void *arg)
 }
 
 /* 1: in the last cache; the large one comes from memory. */
-static double gmacs(const kern *k, st_dtype type, uint32_t rows, uint32_t cols, uint32_t n)
+static double gmacs(const kern *k, st_dtype type, uint32_t rows, uint32_t cols,
+                    uint32_t n)
 {
     st_rng rng = {3};
     setup s = setup_make(&rng, type, rows, cols, n, FILL_PLAIN);
@@ -199,7 +201,8 @@ static void bench_rest(const kern *k)
 
 void bench_matmul(const kern *k)
 {
-    printf("%s: G MAC/s                    1 token  64 tokens | 1 token from memory (GB/s)\n",
+    printf("%s: G MAC/s                    1 token  64 tokens | 1 token from memory "
+           "(GB/s)\n",
            st_isa_name(k->isa));
     for (size_t i = 0; i < ST_COUNT(check_types); i++) {
         st_dtype type = check_types[i];
@@ -207,8 +210,8 @@ void bench_matmul(const kern *k)
         uint32_t many = k->isa == ST_ISA_C ? 4 : 64;
         double one = gmacs(k, type, 1536, cols, 1);
         double all = gmacs(k, type, 1536, cols, many);
-        printf("  1536 x %u %-14s %10.2f %10.2f", cols, st_dtype_get((uint32_t)type)->name,
-               one, all);
+        printf("  1536 x %u %-14s %10.2f %10.2f", cols,
+               st_dtype_get((uint32_t)type)->name, one, all);
         if (k->isa != ST_ISA_C) {
             size_t bytes;
             uint32_t rows = 98304;

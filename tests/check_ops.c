@@ -207,8 +207,8 @@ static void attn_case(check *c, const cache *a, uint32_t lo, uint32_t hi, bool e
     float q[MOST], got[MOST], want[MOST], sink[64], scratch[KERN_ATTN_SCRATCH];
     floats_fill(&c->rng, FILL_PLAIN, q, a->n_head * a->kv.dim_k);
     floats_fill(&c->rng, FILL_PLAIN, sink, a->n_head);
-    kattn t = {&a->kv, a->pages, lo,      hi,  extras ? extra : NULL, extras ? 5 : 0,
-               a->n_head, 0.4f,    softcap, sinks ? sink : NULL};
+    kattn t = {&a->kv,         a->pages,  lo,   hi,      extras ? extra : NULL,
+               extras ? 5 : 0, a->n_head, 0.4f, softcap, sinks ? sink : NULL};
     c->c->attn(&t, 0, a->n_head, q, want, scratch);
     c->k->attn(&t, 0, a->n_head, q, got, scratch);
     near_check(c, "attn", got, want, a->n_head * a->kv.dim_v, 1e-5, 1e-5);
@@ -351,10 +351,11 @@ void bench_ops(const kern *k)
     const struct {
         const char *what;
         void (*run)(void *arg);
-    } runs[] = {{"rms_norm 576", run_rms_norm},   {"layer_norm 576", run_layer_norm},
-                {"silu_mul 1024", run_silu_mul},  {"gelu_erf 1024", run_gelu_erf},
-                {"gelu_tanh 1024", run_gelu_tanh}, {"softmax 1024", run_softmax},
-                {"kv_store 3 x 64", run_kv_store}, {"attn 9 heads, 256 positions", run_attn}};
+    } runs[] = {
+        {"rms_norm 576", run_rms_norm},    {"layer_norm 576", run_layer_norm},
+        {"silu_mul 1024", run_silu_mul},   {"gelu_erf 1024", run_gelu_erf},
+        {"gelu_tanh 1024", run_gelu_tanh}, {"softmax 1024", run_softmax},
+        {"kv_store 3 x 64", run_kv_store}, {"attn 9 heads, 256 positions", run_attn}};
     static ops_bench b;
     check c = {.k = k, .c = k, .rng = {5}};
     b.k = k;

@@ -17,9 +17,9 @@
 
 #define GOLDENS "../shared/goldens/quant/blocks/"
 
-static const st_dtype types[] = {ST_F32,    ST_F16,    ST_BF16, ST_Q4_0, ST_Q4_1, ST_Q5_0,
-                                 ST_Q5_1,   ST_Q8_0,   ST_Q2_K, ST_Q3_K, ST_Q4_K, ST_Q5_K,
-                                 ST_Q6_K,   ST_IQ4_NL, ST_IQ4_XS, ST_MXFP4};
+static const st_dtype types[] = {ST_F32,  ST_F16,    ST_BF16,   ST_Q4_0, ST_Q4_1, ST_Q5_0,
+                                 ST_Q5_1, ST_Q8_0,   ST_Q2_K,   ST_Q3_K, ST_Q4_K, ST_Q5_K,
+                                 ST_Q6_K, ST_IQ4_NL, ST_IQ4_XS, ST_MXFP4};
 enum { ROWS = 64, COLS = 512 };
 
 static void *read_golden(const char *name, const char *suffix, size_t bytes)
@@ -36,7 +36,7 @@ static void *read_golden(const char *name, const char *suffix, size_t bytes)
     return data;
 }
 
-/* dequantised straight, and packed and read back row by row: the same bits as the file. */
+/* Dequantised straight, and packed and read back row by row: the bits of the file. */
 static bool check_format(st_dtype type, const char *blocks_name, const char *values_name)
 {
     const char *name = st_dtype_get(type)->name;
@@ -53,7 +53,7 @@ static bool check_format(st_dtype type, const char *blocks_name, const char *val
     assert_int_equal(kern_dequant(type, blocks, ROWS * COLS, got, NULL), 0);
     assert_memory_equal(got, want, ROWS * COLS * sizeof *got);
 
-    for (uint32_t rows = ROWS - 3; rows <= ROWS; rows += 3) { /* a last panel of 13 rows */
+    for (uint32_t rows = ROWS - 3; rows <= ROWS; rows += 3) { /* a last panel of 13 */
         assert_true(kmat_bytes(type, rows, COLS, &packed));
         void *room = st_aligned_n(packed, 1);
         kmat m = {type, rows, COLS, room};
@@ -83,7 +83,8 @@ static void formats_match_goldens(void **state)
         seen += check_format(types[i], ".random.blocks.bin", ".random.f32.bin");
     }
     if (seen == 0)
-        print_message("SKIP: %s is not there: formats NOT compared with goldens\n", GOLDENS);
+        print_message("SKIP: %s is not there: formats NOT compared with goldens\n",
+                      GOLDENS);
     else
         assert_in_range(seen, ST_COUNT(types), 2 * ST_COUNT(types));
 }
@@ -227,7 +228,8 @@ static void refining_takes_most_of_the_error(void **state)
     size_t bytes, packed, act;
     double plain = 0, fine = 0;
     (void)state;
-    assert_true(st_dtype_size(ST_Q4_1, R * C, &bytes) && kmat_bytes(ST_Q4_1, R, C, &packed));
+    assert_true(st_dtype_size(ST_Q4_1, R * C, &bytes) &&
+                kmat_bytes(ST_Q4_1, R, C, &packed));
     assert_true(kact_bytes(N, C, &act));
     unsigned char *blocks = st_alloc(bytes);
     void *room = st_aligned_n(packed, 1);
