@@ -28,20 +28,19 @@ void st_err_hint(st_err *err, const char *fmt, ...)
     va_end(ap);
 }
 
-int st_err_at(st_err *err, const char *fmt, ...)
+void st_err_at(st_err *err, const char *fmt, ...)
 {
     char place[sizeof err->message];
     char whole[sizeof err->message];
     va_list ap;
     if (!err || err->code == 0)
-        return err ? err->code : 0;
+        return;
     va_start(ap, fmt);
     vsnprintf(place, sizeof place, fmt, ap);
     va_end(ap);
     /* A message that does not fit loses its end, never its place. */
     snprintf(whole, sizeof whole, "%s: %s", place, err->message);
     memcpy(err->message, whole, sizeof err->message);
-    return err->code;
 }
 
 const char *st_code_text(int code)

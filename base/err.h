@@ -43,8 +43,8 @@ int st_err_set(st_err *err, int code, const char *fmt, ...) ST_PRINTF(3, 4);
 /* Add what to do about it.  Does nothing when `err` is NULL or has a hint. */
 void st_err_hint(st_err *err, const char *fmt, ...) ST_PRINTF(2, 3);
 
-/* Put "place: " before the message of an error that is set; returns its code. */
-int st_err_at(st_err *err, const char *fmt, ...) ST_PRINTF(2, 3);
+/* Put "place: " before the message of an error that is set. */
+void st_err_at(st_err *err, const char *fmt, ...) ST_PRINTF(2, 3);
 
 const char *st_code_text(int code); /* "out of memory"; never NULL */
 int st_code_exit(int code);         /* exit status of the command line; 0 for 0 */

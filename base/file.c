@@ -26,7 +26,7 @@ int st_file_map_open(const char *path, st_file_map *ret_map, st_err *err)
 {
     struct stat st;
     int rc = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is refused, not awaited */
     if (fd < 0)
         return open_error(path, err);
     if (fstat(fd, &st)) {

@@ -328,8 +328,10 @@ int artifact_open_bytes(const void *data, size_t len, artifact **ret_artifact, s
 {
     load t = {.err = err};
     int code = safet_open_bytes(data, len, &t.file, err);
-    if (code)
-        return st_err_at(err, "artifact"), code;
+    if (code) {
+        st_err_at(err, "artifact");
+        return code;
+    }
     t.a = st_zalloc_n(1, sizeof *t.a);
     if (!t.a)
         code = st_err_set(err, ST_ENOMEM, "artifact: out of memory");

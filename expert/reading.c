@@ -105,9 +105,8 @@ static int slice_add(slice *s, uint32_t i, const words_text *text, uint32_t numb
     tok_ids *ids = &s->ids[i];
     int code = encode(s->job, s->prompt, text->text, text->len, ids, err);
     if (code) {
-        char place[32];
-        snprintf(place, sizeof place, "text %u", number);
-        return st_err_at(err, "%s", place), code;
+        st_err_at(err, "text %u", number);
+        return code;
     }
     if (ids->n > engine_n_ctx(s->job->lm->engine))
         return too_long(s, number, ids->n, err);

@@ -172,7 +172,9 @@ int bind_read(binder *b, const char *name, uint32_t n, float *ret, st_err *err)
         return wrong_shape(t, want, err);
     }
     rc = kern_dequant(t->type, t->data, n, ret, err);
-    return rc ? st_err_at(err, "tensor '%s'", name) : 0;
+    if (rc)
+        st_err_at(err, "tensor '%s'", name);
+    return rc;
 }
 
 int bind_all_used(const binder *b, st_err *err)

@@ -31,7 +31,8 @@ static void err_first_wins(void **state)
     assert_int_equal(st_err_set(&err, ST_EIO, "disk %d", 3), ST_EIO);
     assert_int_equal(st_err_set(&err, ST_ENOMEM, "later"), ST_ENOMEM);
     assert_int_equal(err.code, ST_EIO);
-    assert_int_equal(st_err_at(&err, "a.gguf"), ST_EIO);
+    st_err_at(&err, "a.gguf");
+    st_err_at(NULL, "nowhere");
     assert_string_equal(err.message, "a.gguf: disk 3");
     st_err_hint(&err, "buy %s", "another");
     st_err_hint(&err, "ignored");

@@ -119,7 +119,8 @@ int tok_new(const gguf *g, tok **ret_tok, st_err *err)
     int rc = load(t, g, err);
     if (rc) {
         tok_free(t);
-        return err ? st_err_at(err, "%s", gguf_path(g)) : rc;
+        st_err_at(err, "%s", gguf_path(g));
+        return rc;
     }
     *ret_tok = t;
     return 0;
