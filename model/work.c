@@ -118,10 +118,6 @@ static void lay_out(model_work *wk, room *r)
     wk->qkv = take(r, n, w.qkv, sizeof(float));
     wk->up = take(r, ff_rows, 2 * ff, sizeof(float));
     wk->out = take(r, n, n_embd, sizeof(float));
-    if (m->info.has_head && work_quantised(&m->head.w)) {
-        wk->rest = take_act(r, n, m->info.n_embd, 1, &wk->rest_rows);
-        wk->rest_out = take(r, wk->n_threads * n, HEAD_TILE * KERN_PANEL, sizeof(float));
-    }
     wk->cos = take(r, 2 * n, half, sizeof(float));
     wk->sin = take(r, 2 * n, half, sizeof(float));
     wk->scratch = take(r, wk->n_threads, KERN_ATTN_SCRATCH, sizeof(float));

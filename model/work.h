@@ -41,9 +41,6 @@ struct model_work {
     float *act_rows;
     float *qkv;          /* [max_tokens, widest q + k + v] */
     float *up;           /* [.., 2 * widest n_ff] */
-    kact rest;           /* of n_embd columns: what 8 bits leave of the head's input */
-    float *rest_rows;    /* behind rest.x */
-    float *rest_out;     /* [n_threads][max_tokens, HEAD_TILE panels] */
     float *out;          /* [max_tokens, n_embd] */
     float *cos, *sin;    /* [2 ropes][max_tokens, half] */
     float *scratch;      /* [n_threads][KERN_ATTN_SCRATCH] */
@@ -62,8 +59,6 @@ struct model_work {
     float *shared_out;   /* [max_tokens, n_embd] */
     product *products;   /* [2 * n_expert] */
 };
-
-enum { HEAD_TILE = 4 }; /* panels of the head that stay in the cache between two products */
 
 enum { WORK_ALIGN = 64 }; /* of every buffer and of each expert's part of gathered_q */
 
