@@ -1,8 +1,9 @@
 /* cli/cmd_embed.c - stint embed: texts to vectors, as the model's maker defines them.
  *
- * Rows are answered in order, a batch at a time.  A text is literal: what it spells never
- * becomes a control token.  A text that is too long is refused with its line, or cut to
- * --truncate tokens where that is asked for. */
+ * Rows are answered in order, a batch at a time.  Spellings of control tokens count as
+ * these tokens, as in the model's own library, unless the text is said to be literal.  A
+ * text that is too long is refused with its line, or cut to --truncate tokens where that
+ * is asked for. */
 #include "cli/open.h"
 
 #include "base/mem.h"
@@ -16,17 +17,19 @@ typedef struct batch {
     uint32_t n;
     uint32_t size;     /* rows that are run together */
     uint32_t truncate; /* 0: never cut */
+    bool literal;
     tok_ids ids[MAX_ROWS];
     float *vectors; /* [size, n_embd] */
     st_buf line;
 } batch;
 
 /* Encode one text as the next of the batch. */
-static int text_add(batch *b, const char *text, size_t len, st_err *err)
+static int text_add(batch *b, const char *text, size_t len, bool literal, st_err *err)
 {
+    unsigned flags = TOK_ADD | (literal ? TOK_LITERAL : TOK_PARSE);
     tok_ids *ids = &b->ids[b->n];
     ids->n = 0;
-    int rc = tok_encode(b->lm->tok, text, len, TOK_ADD, ids, err);
+    int rc = tok_encode(b->lm->tok, text, len, flags, ids, err);
     if (rc < 0)
         return rc;
     if (b->truncate && ids->n > b->truncate) {
@@ -84,13 +87,17 @@ static int row_add(void *arg, json_t *row, size_t line, st_err *err)
 {
     batch *b = arg;
     const json_t *text = json_object_get(row, "text");
+    const json_t *literal = json_object_get(row, "literal");
     (void)line;
     if (!json_is_string(text)) {
         st_err_set(err, ST_EFORMAT, "no string \"text\"");
         st_err_hint(err, "each row is {\"text\": \"...\"}");
         return ST_EFORMAT;
     }
-    int rc = text_add(b, json_string_value(text), json_string_length(text), err);
+    if (literal && !json_is_boolean(literal))
+        return st_err_set(err, ST_EFORMAT, "\"literal\" is true or false");
+    int rc = text_add(b, json_string_value(text), json_string_length(text),
+                      literal ? json_is_true(literal) : b->literal, err);
     return rc == 0 && b->n == b->size ? batch_flush(b, err) : rc;
 }
 
@@ -103,7 +110,8 @@ static int operands_add(batch *b, const cli_args *args, st_err *err)
         return ST_EINVAL;
     }
     for (unsigned i = 0; rc == 0 && i < cli_n_operands(args); i++) {
-        rc = text_add(b, cli_operand(args, i), strlen(cli_operand(args, i)), err);
+        rc = text_add(b, cli_operand(args, i), strlen(cli_operand(args, i)), b->literal,
+                      err);
         if (rc == 0 && b->n == b->size)
             rc = batch_flush(b, err);
     }
@@ -120,6 +128,7 @@ static int embed(const cli_args *args, batch *b, st_err *err)
         return rc;
     b->size = (uint32_t)size;
     b->truncate = (uint32_t)truncate;
+    b->literal = cli_flag(args, "literal");
     b->vectors = st_alloc_n(size * model_about(b->lm->model)->n_embd, sizeof(float));
     if (!b->vectors)
         return st_err_set(err, ST_ENOMEM, "no memory for %llu vectors",
@@ -149,8 +158,9 @@ static int run(cli_args *args, st_err *err)
 
 static const cli_option options[] = {
     CLI_MODEL_OPTIONS,
-    {"jsonl", 0, NULL, "Read rows {\"text\"}; write rows {\"embedding\"}."},
+    {"jsonl", 0, NULL, "Read rows {\"text\", \"literal\"?}; write rows {\"embedding\"}."},
     {"input", 'i', "FILE", "Where the rows are; standard input when not given."},
+    {"literal", 0, NULL, "Take control tokens that the text spells as plain text."},
     {"truncate", 0, "N", "Cut texts to N tokens; without it a long text is refused."},
     {"batch", 0, "N", "Rows that are run together (32); 1 answers each as it comes."},
     {0},
