@@ -42,26 +42,26 @@ ST_INLINE void sums_add(int n, const uint8_t (*u)[64], int row, int g0, int g1,
     }
 }
 
-ST_INLINE void block_mul(int n, bool has_min, bool halves, int offset, const kstrip *s,
+ST_INLINE void block_mul(int n, bool has_min, bool halves, int offset, const kblock *s,
                          uint32_t b, int row, const kqact *x, float32x4_t *a)
 {
     for (int h = 0; h <= halves; h++) {
-        const float32x4_t d = vld1q_f32(s->d[b][h] + row);
+        const float32x4_t d = vld1q_f32(s[b].d[h] + row);
         int32x4_t sum[TOKENS];
         for (int t = 0; t < n; t++)
             sum[t] = vdupq_n_s32(0);
-        sums_add(n, s->u[b], row, 4 * h, halves ? 4 * h + 4 : 8, offset, x, sum);
+        sums_add(n, s[b].u, row, 4 * h, halves ? 4 * h + 4 : 8, offset, x, sum);
         for (int t = 0; t < n; t++)
             a[t] = vfmaq_f32(a[t], vmulq_n_f32(d, x[t].d), vcvtq_f32_s32(sum[t]));
     }
     for (int h = 0; has_min && h <= halves; h++) {
-        const float32x4_t m = vld1q_f32(s->m[b][h] + row);
+        const float32x4_t m = vld1q_f32(s[b].m[h] + row);
         for (int t = 0; t < n; t++)
             a[t] = vfmaq_f32(a[t], m, vdupq_n_f32(halves ? x[t].s2[h] : x[t].s));
     }
 }
 
-ST_INLINE void tokens_mul(int n, bool has_min, bool halves, int offset, const kstrip *s,
+ST_INLINE void tokens_mul(int n, bool has_min, bool halves, int offset, const kblock *s,
                           uint32_t nb, const kqact *x, size_t stride,
                           float (*acc)[KERN_PANEL])
 {
@@ -76,7 +76,7 @@ ST_INLINE void tokens_mul(int n, bool has_min, bool halves, int offset, const ks
     }
 }
 
-ST_INLINE void kind_mul(bool has_min, bool halves, int offset, const kstrip *s,
+ST_INLINE void kind_mul(bool has_min, bool halves, int offset, const kblock *s,
                         uint32_t nb, const kqact *x, size_t stride, uint32_t n,
                         float (*acc)[KERN_PANEL])
 {
@@ -87,7 +87,7 @@ ST_INLINE void kind_mul(bool has_min, bool halves, int offset, const kstrip *s,
         tokens_mul(1, has_min, halves, offset, s, nb, x + t, stride, acc + t);
 }
 
-static void tile(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+static void tile(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
                  size_t stride, uint32_t n, float (*acc)[KERN_PANEL])
 {
     const int offset = f->has_min ? 0 : 1 << f->shift;

@@ -107,11 +107,12 @@ static inline uint32_t fine_slots(uint32_t blocks)
     return slots < FINE_MAX ? slots : FINE_MAX;
 }
 
-typedef struct kstrip {
-    ST_ALIGNED(64) uint8_t u[STRIP_BLOCKS][8][64];
-    ST_ALIGNED(64) float d[STRIP_BLOCKS][2][KERN_PANEL];
-    ST_ALIGNED(64) float m[STRIP_BLOCKS][2][KERN_PANEL];
-} kstrip;
+/* An expanded block of weights; STRIP_BLOCKS of them are a strip. */
+typedef struct kblock {
+    ST_ALIGNED(64) uint8_t u[8][64];
+    float d[2][KERN_PANEL];
+    float m[2][KERN_PANEL];
+} kblock;
 
 typedef float kfstrip[STRIP_COLS][KERN_PANEL];
 
@@ -119,14 +120,15 @@ typedef float kfstrip[STRIP_COLS][KERN_PANEL];
 typedef struct kparts {
     /* Expand blocks [b0, b0 + nb) of a panel. */
     void (*expand)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
-                   kstrip *s);
+                   kblock *s);
     /* acc += strip x n tokens; x is token 0 at block b0, `stride` tokens from block to
      * block. */
-    void (*tile)(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+    void (*tile)(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
                  size_t stride, uint32_t n, float (*acc)[KERN_PANEL]);
-    /* acc = a whole panel x one token, the same bytes as expand and tile; may be NULL. */
+    /* acc = a whole panel x one token, and then the products of n_fine single blocks, the
+     * same bytes as expand and tile; may be NULL. */
     void (*one)(const kmat *w, const unsigned char *panel, const kqact *x, size_t stride,
-                float *acc);
+                const kqact *fine, uint32_t n_fine, float *acc);
     /* Widen nc columns from c0 of a float panel. */
     void (*widen)(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
                   kfstrip s);
@@ -137,10 +139,10 @@ typedef struct kparts {
                  float *acc);
 } kparts;
 
-/* The fine blocks of a group of tokens, those of one block together. */
+/* The fine blocks of a group of tokens, those of one block together, blocks rising. */
 typedef struct fine_run {
     uint32_t block;
-    uint32_t first; /* in token and act */
+    uint32_t first; /* in token, act and part */
     uint32_t n;
 } fine_run;
 
@@ -148,12 +150,15 @@ typedef struct fine_group {
     uint32_t n_runs;
     fine_run runs[GROUP_TOKENS * FINE_MAX];
     uint8_t token[GROUP_TOKENS * FINE_MAX];
-    kqact act[GROUP_TOKENS * FINE_MAX];
+    ST_ALIGNED(64) kqact act[GROUP_TOKENS * FINE_MAX];
+    float part[GROUP_TOKENS * FINE_MAX][KERN_PANEL]; /* products with one panel */
 } fine_group;
 
 void fine_gather(const kact *x, uint32_t t, uint32_t n, fine_group *g);
-void fine_add(const kparts *p, const kmat *w, const unsigned char *panel,
-              const fine_group *g, float (*acc)[KERN_PANEL]);
+/* Multiply the runs from *run on whose blocks are in a strip, blocks [b0, b0 + nb). */
+void fine_strip(const kparts *p, const kfmt *f, const kblock *strip, uint32_t b0,
+                uint32_t nb, fine_group *g, uint32_t *run);
+void fine_join(const fine_group *g, float (*acc)[KERN_PANEL]); /* acc += parts */
 
 /* Bytes of a panel, 0 when the type is not supported or cols is no whole number of
  * blocks; cols < 2^32 cannot overflow. */

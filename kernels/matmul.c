@@ -15,21 +15,52 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* Sizes that the compiler knows: the copies are a few registers. */
+static void acc_clear(float (*acc)[KERN_PANEL], uint32_t n)
+{
+    for (uint32_t t = 0; t < n; t++)
+        memset(acc[t], 0, sizeof acc[t]);
+}
+
+static void acc_store(float (*acc)[KERN_PANEL], uint32_t n, uint32_t rows, float *y,
+                      size_t ldy)
+{
+    for (uint32_t t = 0; t < n; t++) {
+        if (rows == KERN_PANEL)
+            memcpy(y + t * ldy, acc[t], sizeof acc[t]);
+        else
+            memcpy(y + t * ldy, acc[t], rows * sizeof(float));
+    }
+}
+
+static uint32_t fine_count(const fine_group *g)
+{
+    return g && g->n_runs ? g->runs[g->n_runs - 1].first + g->runs[g->n_runs - 1].n : 0;
+}
+
 static void quant_group(const kparts *p, const kmat *w, const unsigned char *panel,
-                        const kact *x, uint32_t t, uint32_t n, float (*acc)[KERN_PANEL])
+                        const kact *x, uint32_t t, uint32_t n, fine_group *fine,
+                        float (*acc)[KERN_PANEL])
 {
     const kfmt f = kfmt_of(w->type);
     const uint32_t blocks = w->cols / KERN_QBLOCK;
-    kstrip s;
+    kblock strip[STRIP_BLOCKS];
+    uint32_t run = 0;
     if (n == 1 && p->one) {
-        p->one(w, panel, x->q + t, x->n, acc[0]);
+        p->one(w, panel, x->q + t, x->n, fine ? fine->act : NULL, fine_count(fine),
+               acc[0]);
         return;
     }
+    acc_clear(acc, n);
     for (uint32_t b = 0; b < blocks; b += STRIP_BLOCKS) {
         uint32_t nb = min_u32(blocks - b, STRIP_BLOCKS);
-        p->expand(w, panel, b, nb, &s);
-        p->tile(&f, &s, nb, x->q + b * (size_t)x->n + t, x->n, n, acc);
+        p->expand(w, panel, b, nb, strip);
+        p->tile(&f, strip, nb, x->q + b * (size_t)x->n + t, x->n, n, acc);
+        if (fine)
+            fine_strip(p, &f, strip, b, nb, fine, &run);
     }
+    if (fine)
+        fine_join(fine, acc);
 }
 
 static void float_group(const kparts *p, const kmat *w, const unsigned char *panel,
@@ -40,6 +71,7 @@ static void float_group(const kparts *p, const kmat *w, const unsigned char *pan
         p->fone(w->type, panel, w->cols, x->x + t * (size_t)x->cols, acc[0]);
         return;
     }
+    acc_clear(acc, n);
     for (uint32_t c = 0; c < w->cols; c += STRIP_COLS) {
         uint32_t nc = min_u32(w->cols - c, STRIP_COLS);
         const float *s = room[0];
@@ -53,12 +85,11 @@ static void float_group(const kparts *p, const kmat *w, const unsigned char *pan
 
 /* acc[0..n) = a panel x tokens t..t+n. */
 static void group_run(const kparts *p, const kmat *w, uint32_t panel, const kact *x,
-                      uint32_t t, uint32_t n, float (*acc)[KERN_PANEL])
+                      uint32_t t, uint32_t n, fine_group *fine, float (*acc)[KERN_PANEL])
 {
     const unsigned char *at = panel_at(w, panel);
-    memset(acc, 0, n * sizeof *acc);
     if (kfmt_of(w->type).bunch)
-        quant_group(p, w, at, x, t, n, acc);
+        quant_group(p, w, at, x, t, n, fine, acc);
     else
         float_group(p, w, at, x, t, n, acc);
 }
@@ -77,11 +108,8 @@ void matmul_panels(const kparts *p, const kmat *w, const kact *x, uint32_t panel
         for (uint32_t panel = panel0; panel < panel1; panel++) {
             uint32_t row = panel * KERN_PANEL;
             uint32_t rows = min_u32(w->rows - row, KERN_PANEL);
-            group_run(p, w, panel, x, t, n, acc);
-            if (fine)
-                fine_add(p, w, panel_at(w, panel), &g, acc);
-            for (uint32_t i = 0; i < n; i++)
-                memcpy(y + (t + i) * ldy + row, acc[i], rows * sizeof(float));
+            group_run(p, w, panel, x, t, n, fine ? &g : NULL, acc);
+            acc_store(acc, n, rows, y + t * ldy + row, ldy);
         }
     }
 }
@@ -99,26 +127,23 @@ void matmul_rows(const kparts *p, const kmat *w, const kact *x, uint32_t t,
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = (uint32_t)rows[i], panel = row / KERN_PANEL;
         assert(row < w->rows);
-        if (panel != have) {
-            group_run(p, w, panel, x, t, 1, acc);
-            if (fine)
-                fine_add(p, w, panel_at(w, panel), &g, acc);
-        }
+        if (panel != have)
+            group_run(p, w, panel, x, t, 1, fine ? &g : NULL, acc);
         have = panel;
         y[i] = acc[0][row % KERN_PANEL];
     }
 }
 
-static void strip_row(const kfmt *f, const kstrip *s, uint32_t nb, uint32_t lane,
+static void strip_row(const kfmt *f, const kblock *s, uint32_t nb, uint32_t lane,
                       float *out)
 {
     const int offset = f->has_min ? 0 : 1 << f->shift;
     for (uint32_t b = 0; b < nb; b++) {
         for (int i = 0; i < KERN_QBLOCK; i++) {
             int half = f->halves ? i / 16 : 0;
-            int u = s->u[b][i / 4][4 * lane + i % 4] - offset;
-            float v = (float)u * s->d[b][half][lane];
-            *out++ = f->has_min ? v + s->m[b][half][lane] : v;
+            int u = s[b].u[i / 4][4 * lane + i % 4] - offset;
+            float v = (float)u * s[b].d[half][lane];
+            *out++ = f->has_min ? v + s[b].m[half][lane] : v;
         }
     }
 }
@@ -128,13 +153,13 @@ void matmul_row(const kparts *p, const kmat *w, uint32_t r, float *out)
     const kfmt f = kfmt_of(w->type);
     const unsigned char *panel = panel_at(w, r / KERN_PANEL);
     const uint32_t lane = r % KERN_PANEL, blocks = w->cols / KERN_QBLOCK;
-    kstrip s;
+    kblock s[STRIP_BLOCKS];
     ST_ALIGNED(64) kfstrip fs;
     assert(r < w->rows);
     for (uint32_t b = 0; f.bunch && b < blocks; b += STRIP_BLOCKS) {
         uint32_t nb = min_u32(blocks - b, STRIP_BLOCKS);
-        p->expand(w, panel, b, nb, &s);
-        strip_row(&f, &s, nb, lane, out + b * (size_t)KERN_QBLOCK);
+        p->expand(w, panel, b, nb, s);
+        strip_row(&f, s, nb, lane, out + b * (size_t)KERN_QBLOCK);
     }
     for (uint32_t c = 0; !f.bunch && c < w->cols; c += STRIP_COLS) {
         uint32_t nc = min_u32(w->cols - c, STRIP_COLS);

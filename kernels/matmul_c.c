@@ -129,14 +129,14 @@ static void scales_expand(st_dtype type, const kfmt *f, const unsigned char *rec
 }
 
 static void expand(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
-                   kstrip *s)
+                   kblock *s)
 {
     const kfmt fmt = kfmt_of(w->type), *f = &fmt;
     for (uint32_t b = 0; b < nb; b++) {
         int in_record = (int)((b0 + b) % (f->super / KERN_QBLOCK));
-        codes_expand(f, panel + block_at(f, b0 + b), s->u[b]);
-        scales_expand(w->type, f, panel + record_at(f, b0 + b), in_record, s->d[b],
-                      s->m[b]);
+        codes_expand(f, panel + block_at(f, b0 + b), s[b].u);
+        scales_expand(w->type, f, panel + record_at(f, b0 + b), in_record, s[b].d,
+                      s[b].m);
     }
 }
 
@@ -151,29 +151,29 @@ static void lane_dot(const uint8_t (*u)[64], const int8_t *q, int lane, int32_t 
     }
 }
 
-static void block_mul(const kfmt *f, const kstrip *s, uint32_t b, const kqact *x,
+static void block_mul(const kfmt *f, const kblock *s, uint32_t b, const kqact *x,
                       float *acc)
 {
     const int32_t offset = f->has_min ? 0 : 1 << f->shift;
     for (int r = 0; r < KERN_PANEL; r++) {
         int32_t sum[2];
         float a = acc[r];
-        lane_dot(s->u[b], x->q, r, sum);
+        lane_dot(s[b].u, x->q, r, sum);
         if (f->halves) {
             for (int h = 0; h < 2; h++)
-                a = fmaf(s->d[b][h][r] * x->d, (float)(sum[h] + offset * x->z2[h]), a);
+                a = fmaf(s[b].d[h][r] * x->d, (float)(sum[h] + offset * x->z2[h]), a);
             for (int h = 0; f->has_min && h < 2; h++)
-                a = fmaf(s->m[b][h][r], x->s2[h], a);
+                a = fmaf(s[b].m[h][r], x->s2[h], a);
         } else {
-            a = fmaf(s->d[b][0][r] * x->d, (float)(sum[0] + sum[1] + offset * x->z), a);
+            a = fmaf(s[b].d[0][r] * x->d, (float)(sum[0] + sum[1] + offset * x->z), a);
             if (f->has_min)
-                a = fmaf(s->m[b][0][r], x->s, a);
+                a = fmaf(s[b].m[0][r], x->s, a);
         }
         acc[r] = a;
     }
 }
 
-static void tile(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+static void tile(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
                  size_t stride, uint32_t n, float (*acc)[KERN_PANEL])
 {
     for (uint32_t t = 0; t < n; t++)
@@ -206,6 +206,8 @@ static void ftile(const float *s, uint32_t nc, const float *x, size_t ldx, uint3
                 acc[t][r] = fmaf(s[c * KERN_PANEL + r], x[t * ldx + c], acc[t][r]);
 }
 
+#define ROUNDER 0x1.8p23f /* adding it rounds a small float to a whole, to even */
+
 /* Largest magnitude as bits, so that a NaN or an infinity is the largest. */
 static uint32_t block_max(const float *x, uint32_t n)
 {
@@ -231,9 +233,11 @@ void kqact_make(const float *x, uint32_t n, kqact *a)
     if (bits >= 0x7F800000 || most < KQACT_TINY)
         return;
     float inverse = 127.0f / most;
-    for (uint32_t i = 0; i < n; i++) {
-        a->q[i] = (int8_t)nearbyintf(x[i] * inverse);
-        a->z2[i / 16] -= a->q[i];
+    for (uint32_t i = 0; i < n; i++)
+        a->q[i] = (int8_t)(x[i] * inverse + ROUNDER - ROUNDER);
+    for (int i = 0; i < 16; i++) {
+        a->z2[0] -= a->q[i];
+        a->z2[1] -= a->q[16 + i];
     }
     a->d = most / 127.0f;
     a->z = a->z2[0] + a->z2[1];

@@ -14,7 +14,7 @@
  * result of (row, token) does not depend on which tokens are multiplied together. */
 #include "kernels/kern_c.h"
 
-#include <math.h>
+#include <string.h>
 
 #define FINE_SHARE 2.0f /* times a block's equal share of the squared rounding error */
 
@@ -70,7 +70,7 @@ static void row_refine(const float *x, kqact *a, uint32_t n, uint32_t blocks)
         const kqact *plain = a + chosen[k] * (size_t)n;
         const float *from = x + chosen[k] * (size_t)KERN_QBLOCK;
         for (int i = 0; i < KERN_QBLOCK; i++)
-            rest[i] = fmaf(-plain->d, (float)plain->q[i], from[i]);
+            rest[i] = (float)((double)from[i] - (double)plain->d * (double)plain->q[i]);
         kqact_make(rest, KERN_QBLOCK, fine);
         fine->block = chosen[k];
     }
@@ -84,26 +84,26 @@ void kact_refine(const kact *x, uint32_t row0, uint32_t row1)
 
 /* ---- products ---- */
 
-/* Gather the fine blocks of tokens t..t+n, block by block. */
+/* The number of the next fine block of each token, smallest first. */
 void fine_gather(const kact *x, uint32_t t, uint32_t n, fine_group *g)
 {
     const uint32_t blocks = x->cols / KERN_QBLOCK, slots = fine_slots(blocks);
+    const kqact *at = x->q + blocks * (size_t)x->n + t;
     uint8_t next[GROUP_TOKENS] = {0};
-    uint32_t used = 0;
-    g->n_runs = 0;
-    for (;;) {
-        uint32_t block = FINE_NONE;
+    uint32_t used = 0, block = 0;
+    for (g->n_runs = 0;; g->n_runs++) {
+        block = FINE_NONE;
         for (uint32_t i = 0; i < n; i++) {
-            const kqact *fine = x->q + (blocks + next[i]) * (size_t)x->n + t + i;
+            const kqact *fine = at + next[i] * (size_t)x->n + i;
             if (next[i] < slots && fine->block < block)
                 block = fine->block;
         }
         if (block == FINE_NONE)
             return;
-        fine_run *run = &g->runs[g->n_runs++];
+        fine_run *run = &g->runs[g->n_runs];
         *run = (fine_run){.block = block, .first = used};
         for (uint32_t i = 0; i < n; i++) {
-            const kqact *fine = x->q + (blocks + next[i]) * (size_t)x->n + t + i;
+            const kqact *fine = at + next[i] * (size_t)x->n + i;
             if (next[i] >= slots || fine->block != block)
                 continue;
             g->token[used] = (uint8_t)i;
@@ -114,24 +114,24 @@ void fine_gather(const kact *x, uint32_t t, uint32_t n, fine_group *g)
     }
 }
 
-/* Add the fine blocks' products of one panel to the sums of a group. */
-void fine_add(const kparts *p, const kmat *w, const unsigned char *panel,
-              const fine_group *g, float (*acc)[KERN_PANEL])
+void fine_strip(const kparts *p, const kfmt *f, const kblock *strip, uint32_t b0,
+                uint32_t nb, fine_group *g, uint32_t *run)
 {
-    const kfmt f = kfmt_of(w->type);
-    ST_ALIGNED(64) float part[GROUP_TOKENS][KERN_PANEL];
-    kstrip s;
-    for (uint32_t r = 0; r < g->n_runs; r++) {
-        const fine_run *run = &g->runs[r];
-        for (uint32_t i = 0; i < run->n; i++)
-            for (int lane = 0; lane < KERN_PANEL; lane++)
-                part[i][lane] = 0;
-        p->expand(w, panel, run->block, 1, &s);
-        p->tile(&f, &s, 1, g->act + run->first, run->n, run->n, part);
-        for (uint32_t i = 0; i < run->n; i++) {
-            float *to = acc[g->token[run->first + i]];
-            for (int lane = 0; lane < KERN_PANEL; lane++)
-                to[lane] += part[i][lane];
-        }
+    for (; *run < g->n_runs && g->runs[*run].block < b0 + nb; (*run)++) {
+        const fine_run *r = &g->runs[*run];
+        for (uint32_t i = 0; i < r->n; i++)
+            memset(g->part[r->first + i], 0, sizeof g->part[0]);
+        p->tile(f, &strip[r->block - b0], 1, g->act + r->first, r->n, r->n,
+                g->part + r->first);
     }
+}
+
+void fine_join(const fine_group *g, float (*acc)[KERN_PANEL])
+{
+    if (!g->n_runs)
+        return;
+    const fine_run *last = &g->runs[g->n_runs - 1];
+    for (uint32_t i = 0; i < last->first + last->n; i++)
+        for (int lane = 0; lane < KERN_PANEL; lane++)
+            acc[g->token[i]][lane] += g->part[i][lane];
 }

@@ -7,7 +7,7 @@
 
 /* Functions for kparts. */
 static void expand_part(const kmat *w, const unsigned char *panel, uint32_t b0,
-                        uint32_t nb, kstrip *s)
+                        uint32_t nb, kblock *s)
 {
     expand_vec(w, panel, b0, nb, s);
 }

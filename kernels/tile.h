@@ -5,14 +5,14 @@
 #define KERNELS_TILE_H
 #include "kernels/layout.h"
 
-void tile_avx2(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
+void tile_avx2(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x, size_t stride,
                uint32_t n, float (*acc)[KERN_PANEL]);
-void tile_avx512(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+void tile_avx512(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
                  size_t stride, uint32_t n, float (*acc)[KERN_PANEL]);
-void tile_vnni(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
+void tile_vnni(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x, size_t stride,
                uint32_t n, float (*acc)[KERN_PANEL]);
 void one_vnni(const kmat *w, const unsigned char *panel, const kqact *x, size_t stride,
-              float *acc);
+              const kqact *fine, uint32_t n_fine, float *acc);
 
 extern const kern kern_avx2, kern_avx512, kern_vnni;
 #endif

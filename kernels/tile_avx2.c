@@ -63,7 +63,7 @@ ST_INLINE void sums_signed(int n, const uint8_t (*u)[64], int at, const kqact *x
 
 /* run 0: the signed way, which needs no offset.  `row`: 0 or 8. */
 ST_INLINE void block_mul(int n, int run, bool has_min, bool halves, int shift,
-                         const kstrip *s, uint32_t b, int row, const kqact *x, __m256 *a)
+                         const kblock *s, uint32_t b, int row, const kqact *x, __m256 *a)
 {
     for (int h = 0; h <= halves; h++) {
         __m256i sum[TOKENS];
@@ -71,24 +71,23 @@ ST_INLINE void block_mul(int n, int run, bool has_min, bool halves, int shift,
             sum[t] = _mm256_set1_epi32(
                 has_min || !run ? 0 : (halves ? x[t].z2[h] : x[t].z) * (1 << shift));
         if (run)
-            sums_unsigned(n, run, s->u[b], 4 * row, 4 * h, halves ? 4 * h + 4 : 8, x,
-                          sum);
+            sums_unsigned(n, run, s[b].u, 4 * row, 4 * h, halves ? 4 * h + 4 : 8, x, sum);
         else
-            sums_signed(n, s->u[b], 4 * row, x, sum);
-        __m256 d = _mm256_load_ps(s->d[b][h] + row);
+            sums_signed(n, s[b].u, 4 * row, x, sum);
+        __m256 d = _mm256_load_ps(s[b].d[h] + row);
         for (int t = 0; t < n; t++)
             a[t] = _mm256_fmadd_ps(_mm256_mul_ps(d, _mm256_set1_ps(x[t].d)),
                                    _mm256_cvtepi32_ps(sum[t]), a[t]);
     }
     for (int h = 0; has_min && h <= halves; h++) {
-        __m256 m = _mm256_load_ps(s->m[b][h] + row);
+        __m256 m = _mm256_load_ps(s[b].m[h] + row);
         for (int t = 0; t < n; t++)
             a[t] = _mm256_fmadd_ps(m, _mm256_set1_ps(halves ? x[t].s2[h] : x[t].s), a[t]);
     }
 }
 
 ST_INLINE void tokens_mul(int n, int run, bool has_min, bool halves, int shift,
-                          const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
+                          const kblock *s, uint32_t nb, const kqact *x, size_t stride,
                           float (*acc)[KERN_PANEL])
 {
     for (int row = 0; row < KERN_PANEL; row += 8) {
@@ -102,7 +101,7 @@ ST_INLINE void tokens_mul(int n, int run, bool has_min, bool halves, int shift,
     }
 }
 
-ST_INLINE void kind_mul(int run, bool has_min, bool halves, int shift, const kstrip *s,
+ST_INLINE void kind_mul(int run, bool has_min, bool halves, int shift, const kblock *s,
                         uint32_t nb, const kqact *x, size_t stride, uint32_t n,
                         float (*acc)[KERN_PANEL])
 {
@@ -113,7 +112,7 @@ ST_INLINE void kind_mul(int run, bool has_min, bool halves, int shift, const kst
         tokens_mul(1, run, has_min, halves, shift, s, nb, x + t, stride, acc + t);
 }
 
-void tile_avx2(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
+void tile_avx2(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x, size_t stride,
                uint32_t n, float (*acc)[KERN_PANEL])
 {
     const int shift = f->shift;

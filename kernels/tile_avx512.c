@@ -64,7 +64,7 @@ ST_INLINE void sums_signed(int n, const uint8_t (*u)[64], const kqact *x, __m512
 
 /* run 0: the signed way, which needs no offset. */
 ST_INLINE void block_mul(int n, int run, bool has_min, bool halves, int shift,
-                         const kstrip *s, uint32_t b, const kqact *x, __m512 *a)
+                         const kblock *s, uint32_t b, const kqact *x, __m512 *a)
 {
     for (int h = 0; h <= halves; h++) {
         __m512i sum[TOKENS];
@@ -72,23 +72,23 @@ ST_INLINE void block_mul(int n, int run, bool has_min, bool halves, int shift,
             sum[t] = _mm512_set1_epi32(
                 has_min || !run ? 0 : (halves ? x[t].z2[h] : x[t].z) * (1 << shift));
         if (run)
-            sums_unsigned(n, run, s->u[b], 4 * h, halves ? 4 * h + 4 : 8, x, sum);
+            sums_unsigned(n, run, s[b].u, 4 * h, halves ? 4 * h + 4 : 8, x, sum);
         else
-            sums_signed(n, s->u[b], x, sum);
-        __m512 d = _mm512_load_ps(s->d[b][h]);
+            sums_signed(n, s[b].u, x, sum);
+        __m512 d = _mm512_load_ps(s[b].d[h]);
         for (int t = 0; t < n; t++)
             a[t] = _mm512_fmadd_ps(_mm512_mul_ps(d, _mm512_set1_ps(x[t].d)),
                                    _mm512_cvtepi32_ps(sum[t]), a[t]);
     }
     for (int h = 0; has_min && h <= halves; h++) {
-        __m512 m = _mm512_load_ps(s->m[b][h]);
+        __m512 m = _mm512_load_ps(s[b].m[h]);
         for (int t = 0; t < n; t++)
             a[t] = _mm512_fmadd_ps(m, _mm512_set1_ps(halves ? x[t].s2[h] : x[t].s), a[t]);
     }
 }
 
 ST_INLINE void tokens_mul(int n, int run, bool has_min, bool halves, int shift,
-                          const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
+                          const kblock *s, uint32_t nb, const kqact *x, size_t stride,
                           float (*acc)[KERN_PANEL])
 {
     __m512 a[TOKENS];
@@ -100,7 +100,7 @@ ST_INLINE void tokens_mul(int n, int run, bool has_min, bool halves, int shift,
         _mm512_store_ps(acc[t], a[t]);
 }
 
-ST_INLINE void kind_mul(int run, bool has_min, bool halves, int shift, const kstrip *s,
+ST_INLINE void kind_mul(int run, bool has_min, bool halves, int shift, const kblock *s,
                         uint32_t nb, const kqact *x, size_t stride, uint32_t n,
                         float (*acc)[KERN_PANEL])
 {
@@ -111,7 +111,7 @@ ST_INLINE void kind_mul(int run, bool has_min, bool halves, int shift, const kst
         tokens_mul(1, run, has_min, halves, shift, s, nb, x + t, stride, acc + t);
 }
 
-void tile_avx512(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x,
+void tile_avx512(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
                  size_t stride, uint32_t n, float (*acc)[KERN_PANEL])
 {
     const int shift = f->shift;

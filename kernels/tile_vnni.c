@@ -39,7 +39,7 @@ ST_INLINE void scaled_add(int n, const float *scale, const kqact *x, const __m51
                                _mm512_cvtepi32_ps(sum[t]), a[t]);
 }
 
-ST_INLINE void block_mul(int n, bool has_min, bool halves, __m128i shift, const kstrip *s,
+ST_INLINE void block_mul(int n, bool has_min, bool halves, __m128i shift, const kblock *s,
                          uint32_t b, const kqact *x, __m512 *a)
 {
     __m512i sum[12];
@@ -49,18 +49,18 @@ ST_INLINE void block_mul(int n, bool has_min, bool halves, __m128i shift, const 
                          ? _mm512_setzero_si512()
                          : _mm512_sll_epi32(
                                _mm512_set1_epi32(halves ? x[t].z2[h] : x[t].z), shift);
-        sums_add(n, s->u[b], 4 * h, halves ? 4 * h + 4 : 8, x, sum);
-        scaled_add(n, s->d[b][h], x, sum, a);
+        sums_add(n, s[b].u, 4 * h, halves ? 4 * h + 4 : 8, x, sum);
+        scaled_add(n, s[b].d[h], x, sum, a);
     }
     for (int h = 0; has_min && h <= halves; h++) {
-        __m512 m = _mm512_load_ps(s->m[b][h]);
+        __m512 m = _mm512_load_ps(s[b].m[h]);
         for (int t = 0; t < n; t++)
             a[t] = _mm512_fmadd_ps(m, _mm512_set1_ps(halves ? x[t].s2[h] : x[t].s), a[t]);
     }
 }
 
 ST_INLINE void tokens_mul(int n, bool has_min, bool halves, __m128i shift,
-                          const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
+                          const kblock *s, uint32_t nb, const kqact *x, size_t stride,
                           float (*acc)[KERN_PANEL])
 {
     __m512 a[12];
@@ -72,7 +72,7 @@ ST_INLINE void tokens_mul(int n, bool has_min, bool halves, __m128i shift,
         _mm512_store_ps(acc[t], a[t]);
 }
 
-ST_INLINE void kind_mul(bool has_min, bool halves, const kfmt *f, const kstrip *s,
+ST_INLINE void kind_mul(bool has_min, bool halves, const kfmt *f, const kblock *s,
                         uint32_t nb, const kqact *x, size_t stride, uint32_t n,
                         float (*acc)[KERN_PANEL])
 {
@@ -80,15 +80,27 @@ ST_INLINE void kind_mul(bool has_min, bool halves, const kfmt *f, const kstrip *
     uint32_t t = 0;
     for (; t + 12 <= n; t += 12)
         tokens_mul(12, has_min, halves, shift, s, nb, x + t, stride, acc + t);
-    for (; t + 6 <= n; t += 6)
-        tokens_mul(6, has_min, halves, shift, s, nb, x + t, stride, acc + t);
-    for (; t + 3 <= n; t += 3)
-        tokens_mul(3, has_min, halves, shift, s, nb, x + t, stride, acc + t);
-    for (; t < n; t++)
-        tokens_mul(1, has_min, halves, shift, s, nb, x + t, stride, acc + t);
+    switch (n - t) {
+#define REST_CASE(rest)                                                                  \
+    case rest:                                                                           \
+        tokens_mul(rest, has_min, halves, shift, s, nb, x + t, stride, acc + t);         \
+        break;
+        REST_CASE(1)
+        REST_CASE(2)
+        REST_CASE(3)
+        REST_CASE(4)
+        REST_CASE(5)
+        REST_CASE(6)
+        REST_CASE(7)
+        REST_CASE(8)
+        REST_CASE(9)
+        REST_CASE(10)
+        REST_CASE(11)
+#undef REST_CASE
+    }
 }
 
-void tile_vnni(const kfmt *f, const kstrip *s, uint32_t nb, const kqact *x, size_t stride,
+void tile_vnni(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x, size_t stride,
                uint32_t n, float (*acc)[KERN_PANEL])
 {
     if (f->has_min && f->halves)
@@ -127,36 +139,50 @@ ST_INLINE __m512 block_one(const kfmt f, const __m512i *u, const __m512 *d,
     return a;
 }
 
-/* One token: blocks go from memory through registers into the sums. */
+/* One block of a panel, from memory through registers, x one token's block. */
+ST_INLINE __m512 panel_block(st_dtype t, bvec table, const unsigned char *q,
+                             const unsigned char *rec, uint32_t in_record, const kqact *x,
+                             __m512 a)
+{
+    bvec u[8];
+    __m512 d[2], m[2];
+    block_unpack(t, table, q, 0, u);
+    scales_unpack(t, rec, in_record, d, m);
+    return block_one(kfmt_of(t), u, d, m, x, a);
+}
+
 ST_INLINE void one_type(st_dtype t, const kmat *w, const unsigned char *panel,
-                        const kqact *x, size_t stride, float *acc)
+                        const kqact *x, size_t stride, const kqact *fine, uint32_t n_fine,
+                        float *acc)
 {
     const kfmt f = kfmt_of(t);
     const uint32_t blocks = w->cols / KERN_QBLOCK, per = f.super / KERN_QBLOCK;
     const bvec table = table_load(t);
+    const unsigned char *q = panel;
     __m512 a = _mm512_setzero_ps();
     for (uint32_t b0 = 0; b0 < blocks; b0 += f.bunch) {
         const uint32_t nb = blocks - b0 < f.bunch ? blocks - b0 : f.bunch;
-        const unsigned char *rec = panel;
-        panel += bunch_head(&f);
-        for (uint32_t b = 0; b < nb; b++, panel += f.block_bytes, x += stride) {
-            __m512i u[8];
-            __m512 d[2], m[2];
-            block_unpack(t, table, panel, 0, u);
-            scales_unpack(t, rec + b / per * record_bytes(&f), b % per, d, m);
-            a = block_one(f, u, d, m, x, a);
-        }
+        const unsigned char *rec = q;
+        q += bunch_head(&f);
+        for (uint32_t b = 0; b < nb; b++, q += f.block_bytes, x += stride)
+            a = panel_block(t, table, q, rec + b / per * record_bytes(&f), b % per, x, a);
+    }
+    for (uint32_t k = 0; k < n_fine; k++) {
+        const uint32_t b = fine[k].block;
+        a = _mm512_add_ps(a, panel_block(t, table, panel + block_at(&f, b),
+                                         panel + record_at(&f, b), b % per, &fine[k],
+                                         _mm512_setzero_ps()));
     }
     _mm512_store_ps(acc, a);
 }
 
 void one_vnni(const kmat *w, const unsigned char *panel, const kqact *x, size_t stride,
-              float *acc)
+              const kqact *fine, uint32_t n_fine, float *acc)
 {
     switch ((unsigned)w->type) {
 #define ONE_CASE(name, ...)                                                              \
     case ST_##name:                                                                      \
-        one_type(ST_##name, w, panel, x, stride, acc);                                   \
+        one_type(ST_##name, w, panel, x, stride, fine, n_fine, acc);                     \
         break;
         KFMT_MAP(ONE_CASE)
 #undef ONE_CASE

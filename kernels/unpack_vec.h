@@ -124,7 +124,7 @@ ST_INLINE void scales_unpack(st_dtype t, const unsigned char *rec, uint32_t b, v
 }
 
 ST_INLINE void expand_type(st_dtype t, const unsigned char *panel, uint32_t b0,
-                           uint32_t nb, kstrip *s)
+                           uint32_t nb, kblock *s)
 {
     const kfmt f = kfmt_of(t);
     const uint32_t per = f.super / KERN_QBLOCK;
@@ -135,19 +135,19 @@ ST_INLINE void expand_type(st_dtype t, const unsigned char *panel, uint32_t b0,
             bvec u[8];
             block_unpack(t, table, panel + block_at(&f, b0 + b), at, u);
             for (int g = 0; g < 8; g++)
-                bv_store(s->u[b][g] + at, u[g]);
+                bv_store(s[b].u[g] + at, u[g]);
         }
         scales_unpack(t, panel + record_at(&f, b0 + b), (b0 + b) % per, d, m);
         for (int h = 0; h <= f.halves; h++) {
-            v_store(s->d[b][h], d[h]);
+            v_store(s[b].d[h], d[h]);
             if (f.has_min)
-                v_store(s->m[b][h], m[h]);
+                v_store(s[b].m[h], m[h]);
         }
     }
 }
 
 ST_INLINE void expand_vec(const kmat *w, const unsigned char *panel, uint32_t b0,
-                          uint32_t nb, kstrip *s)
+                          uint32_t nb, kblock *s)
 {
     switch ((unsigned)w->type) {
 #define EXPAND_CASE(name, ...)                                                           \

@@ -9,12 +9,29 @@ typedef struct setup {
     const kern *k;
 } setup;
 
+static kact act_make(uint32_t n, uint32_t cols, const float *x, bool fine)
+{
+    size_t bytes;
+    if (!kact_bytes(n, cols, &bytes))
+        abort();
+    kact a = {n, cols, x, check_alloc(bytes), fine};
+    memset(a.q, 0, bytes); /* so that what is not used compares equal */
+    return a;
+}
+
+static void act_quant(const kern *k, const kact *a, uint32_t row0, uint32_t row1)
+{
+    k->quant(a, row0, row1);
+    if (a->fine)
+        kact_refine(a, row0, row1);
+}
+
 static setup setup_make(st_rng *rng, st_dtype type, uint32_t rows, uint32_t cols,
                         uint32_t n, int kind)
 {
-    size_t blocks_bytes, packed, act;
+    size_t blocks_bytes, packed;
     if (!st_dtype_size(type, (uint64_t)rows * cols, &blocks_bytes) ||
-        !kmat_bytes(type, rows, cols, &packed) || !kact_bytes(n, cols, &act))
+        !kmat_bytes(type, rows, cols, &packed))
         abort();
     setup s = {.m = {type, rows, cols, check_alloc(packed)}};
     unsigned char *blocks = check_alloc(blocks_bytes);
@@ -25,7 +42,7 @@ static setup setup_make(st_rng *rng, st_dtype type, uint32_t rows, uint32_t cols
     s.m.data = room;
     float *x = check_alloc((size_t)n * cols * sizeof *x);
     floats_fill(rng, kind, x, (size_t)n * cols);
-    s.x = (kact){n, cols, x, check_alloc(act), false};
+    s.x = act_make(n, cols, x, false);
     s.y = check_alloc((size_t)n * rows * sizeof *s.y);
     st_free(blocks);
     return s;
@@ -44,12 +61,11 @@ static void quant_check(check *c, const setup *s)
     size_t act;
     if (!kact_bytes(s->x.n, s->x.cols, &act))
         abort();
-    kact twin = s->x;
-    twin.q = check_alloc(act);
-    c->c->quant(&twin, 0, twin.n);
+    kact twin = act_make(s->x.n, s->x.cols, s->x.x, s->x.fine);
+    act_quant(c->c, &twin, 0, twin.n);
     uint32_t middle = s->x.n / 2; /* two threads' worth */
-    c->k->quant(&s->x, middle, s->x.n);
-    c->k->quant(&s->x, 0, middle);
+    act_quant(c->k, &s->x, middle, s->x.n);
+    act_quant(c->k, &s->x, 0, middle);
     if (memcmp(twin.q, s->x.q, act) != 0)
         check_fail(c, "quant of %u x %u differs", s->x.n, s->x.cols);
     st_free(twin.q);
@@ -79,14 +95,11 @@ static void splits_check(check *c, const setup *s)
 {
     const uint32_t rows = s->m.rows, cols = s->m.cols;
     float *y = check_alloc(rows * sizeof *y), some[3];
-    size_t act;
-    if (!kact_bytes(1, cols, &act))
-        abort();
-    kact one = {1, cols, NULL, check_alloc(act), false};
+    kact one = act_make(1, cols, NULL, s->x.fine);
     for (uint32_t t = 0; t < s->x.n; t += 1 + s->x.n / 5) {
         int32_t which[3] = {(int32_t)rows - 1, 0, (int32_t)(rows / 2)};
         one.x = s->x.x + (size_t)t * cols;
-        c->k->quant(&one, 0, 1);
+        act_quant(c->k, &one, 0, 1);
         c->k->matmul(&s->m, &one, 0, kmat_panels(&s->m), y, rows);
         if (memcmp(y, s->y + (size_t)t * rows, rows * sizeof *y) != 0)
             check_fail(c, "%u x %u: token %u alone differs from the batch of %u", rows,
@@ -118,9 +131,12 @@ static void case_check(check *c, st_dtype type, uint32_t rows, uint32_t cols, ui
                        int kind)
 {
     setup s = setup_make(&c->rng, type, rows, cols, n, kind);
-    quant_check(c, &s);
-    products_check(c, &s);
-    splits_check(c, &s);
+    for (int fine = 0; fine < (cols % KERN_QBLOCK ? 1 : 2); fine++) {
+        s.x.fine = fine != 0;
+        quant_check(c, &s);
+        products_check(c, &s);
+        splits_check(c, &s);
+    }
     row_check(c, &s);
     setup_free(&s);
 }
