@@ -7,10 +7,15 @@ STINT_MODELS=${STINT_MODELS:-$PWD/.cache/models}
 export STINT_MODELS
 [ -d ../shared/goldens ] || echo "SKIP: ../shared is not here; parity tests against it are skipped"
 meson test -C "$build" --no-rebuild --print-errorlogs
-for isa in avx2 c; do
-    if STINT_CPU=$isa "$build/stint" version >/dev/null 2>&1; then
-        echo "again with STINT_CPU=$isa"
-        STINT_CPU=$isa meson test -C "$build" --no-rebuild --print-errorlogs --suite isa \
-            --logbase "isa-$isa"
-    fi
-done
+again() { # LEVEL SUITE...: the same tests with what is above the level masked off
+    level=$1
+    shift
+    STINT_CPU=$level "$build/stint" version >/dev/null 2>&1 || return 0
+    for suite in "$@"; do
+        echo "again with STINT_CPU=$level: $suite"
+        STINT_CPU=$level meson test -C "$build" --no-rebuild --print-errorlogs \
+            --suite "$suite" --logbase "$level-$suite"
+    done
+}
+again avx2 isa real
+again c isa
