@@ -21,8 +21,8 @@
 enum {
     DEFAULT_FOLDS = 5,
     WORDS_ITERS = 40,
-    HEAD_ITERS = 60,
-    RARE_ROWS = 2000,            /* above, a word feature must occur in two rows */
+    HEAD_ITERS = 50,
+    RARE_ROWS = 500,            /* above, a word feature must occur in two rows */
     WORDS_CELLS = 6 << 20,       /* most numbers in the model of words */
     NEIGHBOURS_ROWS = 200000,    /* remembered at most */
 };
@@ -170,7 +170,7 @@ static int learn(fit_work *f, const logit_rows *rows, const learn_opts *opts, fl
 
 static int fit_words(fit_work *f)
 {
-    static const double l2[] = {1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7};
+    static const double l2[] = {1e-3, 2e-4, 3e-5, 3e-6, 3e-7};
     expert *x;
     sparse rows = {0};
     int code = new_candidate(f, EXPERT_WORDS, "words", &x);
@@ -187,7 +187,7 @@ static int fit_words(fit_work *f)
     m->rows = st_alloc_n(size, sizeof *m->rows);
     if (m->rows) {
         logit_rows all = {.sparse = &rows, .n = f->n + f->n_hints, .d = m->n};
-        learn_opts opts = {l2, ST_COUNT(l2), WORDS_ITERS, "fitting words",
+        learn_opts opts = {l2, ST_COUNT(l2), 2, WORDS_ITERS, false, "fitting words",
                            f->opts->progress};
         code = learn(f, &all, &opts, m->rows);
         for (size_t i = 0; i < size && !code; i++)
@@ -215,7 +215,7 @@ typedef struct states { /* of all rows and hints with one model */
 
 static int fit_head(fit_work *f, const states *s)
 {
-    static const double l2[] = {1e-4, 1e-5, 1e-6, 3e-7, 1e-7, 3e-8};
+    static const double l2[] = {1e-3, 1e-4, 1e-5, 1e-6, 1e-7};
     char what[FIT_TEXT];
     expert *x;
     const char *name = f->models[s->model].name;
@@ -233,7 +233,7 @@ static int fit_head(fit_work *f, const states *s)
         return out_of_memory(f->err);
     snprintf(what, sizeof what, "fitting %.64s", name);
     logit_rows rows = {.dense = s->rows, .n = f->n + f->n_hints, .d = s->scale.d};
-    learn_opts opts = {l2, ST_COUNT(l2), HEAD_ITERS, what, f->opts->progress};
+    learn_opts opts = {l2, ST_COUNT(l2), 2, HEAD_ITERS, true, what, f->opts->progress};
     return learn(f, &rows, &opts, m->rows);
 }
 

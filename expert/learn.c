@@ -21,6 +21,7 @@ typedef struct trial {
     float *models;   /* [n_folds, size]: where the series of each fold has come */
     float *logp;     /* [n + n_hints, k]: predictions of one model */
     float *oof;      /* [n, k]: of the current setting */
+    int32_t *picked; /* [n]: labels of the rows that are judged */
     uint32_t n_done, n_steps; /* for progress */
     st_err *err;
 } trial;
@@ -89,8 +90,8 @@ static int fit_folds(trial *s, uint32_t from, uint32_t n, bool hints, double l2)
     return 0;
 }
 
-/* NLL of the rows of the first n folds; s->logp and `picked` are overwritten. */
-static double folds_nll(trial *s, uint32_t n, int32_t *picked)
+/* NLL of the rows of the first n folds; s->logp and s->picked are overwritten. */
+static double folds_nll(trial *s, uint32_t n)
 {
     const learn_rows *t = s->t;
     uint32_t count = 0;
@@ -99,35 +100,71 @@ static double folds_nll(trial *s, uint32_t n, int32_t *picked)
             continue;
         memcpy(s->logp + (size_t)count * t->k, s->oof + (size_t)i * t->k,
                t->k * sizeof *s->logp);
-        picked[count++] = t->labels[i];
+        s->picked[count++] = t->labels[i];
     }
-    return learn_nll(s->logp, picked, count, t->k);
+    return learn_nll(s->logp, s->picked, count, t->k);
 }
 
-/* Walk down the series on the first n folds; the best goes to ret_logp and *ret_l2. */
-static int walk(trial *s, uint32_t n, bool hints, int32_t *picked, float *ret_logp,
-                double *ret_l2, double *ret_nll)
+typedef struct best_setting {
+    double nll;
+    double l2;
+    float *logp; /* [n, k] */
+} best_setting;
+
+/* Try a regulariser from where the folds have come.  *ret_worth: it was clearly better
+ * than the best so far. */
+static int try_l2(trial *s, uint32_t n, bool hints, double l2, best_setting *best,
+                  bool *ret_worth)
 {
-    double best = INFINITY;
-    memset(s->models, 0, s->t->n_folds * s->size * sizeof *s->models);
-    for (uint32_t i = 0; i < s->opts->n_l2; i++) {
-        int code = fit_folds(s, 0, n, hints, s->opts->l2[i]);
-        if (code)
-            return code;
-        double nll = folds_nll(s, n, picked), before = best;
-        if (nll < best) {
-            memcpy(ret_logp, s->oof, (size_t)s->t->n * s->t->k * sizeof *ret_logp);
-            *ret_l2 = s->opts->l2[i];
-            best = nll;
-        }
-        if (nll > before * WORTH)
-            break;
+    int code = fit_folds(s, 0, n, hints, l2);
+    if (code)
+        return code;
+    double nll = folds_nll(s, n);
+    *ret_worth = nll < best->nll * WORTH;
+    if (nll < best->nll) {
+        best->nll = nll;
+        best->l2 = l2;
+        memcpy(best->logp, s->oof, (size_t)s->t->n * s->t->k * sizeof *best->logp);
     }
-    *ret_nll = best;
     return 0;
 }
 
-static int trial_new(trial *s, int32_t **picked)
+static void start_again(trial *s)
+{
+    memset(s->models, 0, s->t->n_folds * s->size * sizeof *s->models);
+}
+
+/* Walk the series on the first n folds. */
+static int walk(trial *s, uint32_t n, bool hints, best_setting *best)
+{
+    const double *l2 = s->opts->l2;
+    uint32_t first = s->opts->first;
+    bool worth = true;
+    int code = 0;
+    start_again(s);
+    for (uint32_t i = first; i < s->opts->n_l2 && worth && !code; i++)
+        code = try_l2(s, n, hints, l2[i], best, &worth);
+    if (code || best->l2 < l2[first])
+        return code;
+    start_again(s);
+    worth = true;
+    for (uint32_t i = first; i-- > 0 && worth && !code;)
+        code = try_l2(s, n, hints, l2[i], best, &worth);
+    return code;
+}
+
+/* Leave the hints out if that is better at the chosen regulariser. */
+static int doubt_hints(trial *s, uint32_t n, best_setting *best, bool *hints)
+{
+    double before = best->nll;
+    bool worth;
+    start_again(s);
+    int code = try_l2(s, n, false, best->l2, best, &worth);
+    *hints = !(best->nll < before);
+    return code;
+}
+
+static int trial_new(trial *s)
 {
     const learn_rows *t = s->t;
     size_t cells, models, all = (size_t)t->n + t->n_hints;
@@ -139,36 +176,25 @@ static int trial_new(trial *s, int32_t **picked)
     s->models = st_zalloc_n(models, sizeof *s->models);
     s->logp = st_alloc_n(cells, sizeof *s->logp);
     s->oof = st_zalloc_n(cells, sizeof *s->oof);
-    *picked = st_alloc_n(t->n, sizeof **picked);
-    return s->weights && s->models && s->logp && s->oof && *picked ? 0 : ST_ENOMEM;
+    s->picked = st_alloc_n(t->n, sizeof *s->picked);
+    return s->weights && s->models && s->logp && s->oof && s->picked ? 0 : ST_ENOMEM;
 }
 
-/* Choose hints and regulariser; ret_logp is complete for all folds afterwards. */
-static int choose(trial *s, int32_t *picked, float *ret_logp, double *ret_l2, bool *hints)
+/* Choose regulariser and hints; best->logp is complete for all folds afterwards. */
+static int choose(trial *s, best_setting *best, bool *hints)
 {
     const learn_rows *t = s->t;
     uint32_t n = t->n > MANY_ROWS ? 1 : t->n_folds;
-    double nll, plain_nll, plain_l2;
-    float *plain = NULL;
     *hints = t->n_hints > 0;
-    int code = walk(s, n, *hints, picked, ret_logp, ret_l2, &nll);
-    if (!code && *hints) {
-        plain = st_alloc_n((size_t)t->n * t->k, sizeof *plain);
-        code = plain ? walk(s, n, false, picked, plain, &plain_l2, &plain_nll)
-                     : st_err_set(s->err, ST_ENOMEM, "fit: out of memory");
-        if (!code && plain_nll < nll) {
-            memcpy(ret_logp, plain, (size_t)t->n * t->k * sizeof *plain);
-            *ret_l2 = plain_l2;
-            *hints = false;
-        }
-    }
-    st_free(plain);
+    int code = walk(s, n, *hints, best);
+    if (!code && *hints && s->opts->doubt_hints)
+        code = doubt_hints(s, n, best, hints);
     if (code || n == t->n_folds)
         return code;
-    memset(s->models, 0, t->n_folds * s->size * sizeof *s->models);
-    memcpy(s->oof, ret_logp, (size_t)t->n * t->k * sizeof *ret_logp);
-    code = fit_folds(s, n, t->n_folds, *hints, *ret_l2);
-    memcpy(ret_logp, s->oof, (size_t)t->n * t->k * sizeof *ret_logp);
+    start_again(s);
+    memcpy(s->oof, best->logp, (size_t)t->n * t->k * sizeof *s->oof);
+    code = fit_folds(s, n, t->n_folds, *hints, best->l2);
+    memcpy(best->logp, s->oof, (size_t)t->n * t->k * sizeof *s->oof);
     return code;
 }
 
@@ -176,24 +202,25 @@ int learn_run(gemm *g, const learn_rows *t, const learn_opts *opts, float *ret_m
               float *ret_logp, double *ret_l2, st_err *err)
 {
     trial s = {.g = g, .t = t, .opts = opts, .err = err};
-    int32_t *picked = NULL;
+    best_setting best = {.nll = INFINITY, .l2 = opts->l2[opts->first], .logp = ret_logp};
     bool hints;
     s.n_steps = t->n_folds * 3 + 1;
-    int code = trial_new(&s, &picked);
+    int code = trial_new(&s);
     if (code) {
         st_err_set(err, code, "fit: out of memory");
         goto done;
     }
-    code = choose(&s, picked, ret_logp, ret_l2, &hints);
+    code = choose(&s, &best, &hints);
     if (code)
         goto done;
     memset(ret_model, 0, s.size * sizeof *ret_model);
-    code = fit_model(&s, UINT32_MAX, hints, *ret_l2, ret_model);
+    code = fit_model(&s, UINT32_MAX, hints, best.l2, ret_model);
+    *ret_l2 = best.l2;
 done:
     st_free(s.weights);
     st_free(s.models);
     st_free(s.logp);
     st_free(s.oof);
-    st_free(picked);
+    st_free(s.picked);
     return code;
 }

@@ -1,8 +1,10 @@
 /* expert/learn.h - a logistic regression with everything chosen out of fold.
  *
  * The last `n_hints` rows are encoded label names: training rows of weight 1 that belong to
- * no fold, kept if the out-of-fold predictions are better with them.  The regulariser is
- * the best of a falling series, each solution started from the one before.
+ * no fold.  The regulariser is the best of a falling series, walked from `first` on
+ * downwards, or upwards when that is worse; a walk starts each solution from the one
+ * before.  With `doubt_hints` the hints are left out again if the out-of-fold
+ * predictions are better without.
  *
  * Threads: the gemm's owner. */
 #ifndef EXPERT_LEARN_H
@@ -22,7 +24,9 @@ typedef struct learn_rows {
 typedef struct learn_opts {
     const double *l2; /* falling */
     uint32_t n_l2;
+    uint32_t first; /* where in it to start */
     uint32_t max_iters;
+    bool doubt_hints;
     const char *what; /* for progress: "fitting words" */
     const st_progress *progress;
 } learn_opts;

@@ -1,7 +1,7 @@
 /* expert/screen.c - choose a reading.
  *
- * The states of all layers are kept for the sample, so a candidate costs one closed-form
- * fit a fold and no pass of the model.  Wide states are folded to SKETCH numbers by signed
+ * The states of all layers are kept for the sample, so a candidate costs a short fit and no
+ * pass of the model.  Wide states are folded to SKETCH numbers by signed
  * sums (a count sketch), which keeps distances well enough to compare candidates. */
 #include "expert/screen.h"
 
@@ -9,7 +9,6 @@
 #include "base/rng.h"
 #include "expert/learn.h"
 #include "stats/folds.h"
-#include "stats/lda.h"
 #include <math.h>
 #include <string.h>
 
@@ -19,13 +18,14 @@ enum {
     PROMPT_ROWS = 600, /* at most, with the prompt, which is many times longer */
     SKETCH = 1152,
     N_FOLDS = 3,
-    ALL_FOLDS_ROWS = 1200, /* up to here every fold is judged, above only the first */
+    ALL_FOLDS_ROWS = 600, /* up to here every fold is judged, above only the first */
+    ITERS = 25,
     MORE_TRIED = 8,        /* layers tried beside the best */
     SKETCH_SEED = 5,
 };
 #define BUDGET_MACS 1.2e12         /* multiplications spent on states of the sample */
 #define BUDGET_BYTES (256.0 * (1 << 20)) /* memory for them */
-#define SHRINK 0.2
+#define L2 1e-7 /* as weak as a final fit may choose: few iterations shrink enough */
 #define BETTER 0.985 /* a further layer must bring the NLL below this share */
 
 typedef struct sample {
@@ -38,6 +38,7 @@ typedef struct sample {
     uint32_t n_layers, n_embd; /* of the model; states are [n, n_layers + 1, n_embd] */
     float *mean[2], *last[2];  /* [0] bare, [1] in the prompt; NULL when not tried */
     uint32_t prompt_rows;      /* the first rows that have prompt states */
+    uint32_t n_judged;         /* candidates so far, for progress */
     st_err *err;
 } sample;
 
@@ -161,67 +162,75 @@ static int candidate_rows(sample *s, const reading *r, uint32_t n, float **ret_r
 }
 
 typedef struct fold_work {
-    float *train, *test, *model, *logp;
-    int32_t *train_labels, *test_labels;
+    float *weights; /* [n]: 0 for the rows of the fold */
+    float *model;
+    float *logp;     /* [n, k]; the fold's rows are moved to the front */
+    int32_t *labels; /* of those */
 } fold_work;
 
 static int fold_alloc(fold_work *w, uint32_t n, uint32_t d, uint32_t k)
 {
-    w->train = st_alloc_n((size_t)n * d, sizeof *w->train);
-    w->test = st_alloc_n((size_t)n * d, sizeof *w->test);
+    w->weights = st_alloc_n(n, sizeof *w->weights);
     w->model = st_alloc_n(logit_size(d, k), sizeof *w->model);
     w->logp = st_alloc_n((size_t)n * k, sizeof *w->logp);
-    w->train_labels = st_alloc_n(n, sizeof *w->train_labels);
-    w->test_labels = st_alloc_n(n, sizeof *w->test_labels);
-    return w->train && w->test && w->model && w->logp && w->train_labels && w->test_labels
-               ? 0
-               : ST_ENOMEM;
+    w->labels = st_alloc_n(n, sizeof *w->labels);
+    return w->weights && w->model && w->logp && w->labels ? 0 : ST_ENOMEM;
 }
 
 static void fold_done(fold_work *w)
 {
-    st_free(w->train);
-    st_free(w->test);
+    st_free(w->weights);
     st_free(w->model);
     st_free(w->logp);
-    st_free(w->train_labels);
-    st_free(w->test_labels);
+    st_free(w->labels);
 }
 
-/* NLL of one fold of the first n rows.  A fold that cannot be fitted counts as chance. */
-static double fold_nll(sample *s, fold_work *w, const float *rows, uint32_t n, uint32_t d,
-                       uint32_t fold)
+/* NLL of one fold of the rows, fitted on the others. */
+static int fold_nll(sample *s, fold_work *w, const logit_rows *rows, uint32_t fold,
+                    double *ret_nll)
 {
-    uint32_t n_train = 0, n_test = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        bool test = s->folds[i] == fold;
-        float *to = test ? w->test + (size_t)n_test * d : w->train + (size_t)n_train * d;
-        memcpy(to, rows + (size_t)i * d, d * sizeof *to);
-        *(test ? w->test_labels + n_test++ : w->train_labels + n_train++) = s->labels[i];
+    logit_opts opts = {.l2 = L2, .weights = w->weights,
+                       .search = {.max_iters = ITERS, .tolerance = 1e-4}};
+    uint32_t n_test = 0;
+    for (uint32_t i = 0; i < rows->n; i++)
+        w->weights[i] = s->folds[i] != fold;
+    memset(w->model, 0, logit_size(rows->d, s->k) * sizeof *w->model);
+    int code = logit_fit(s->g, rows, s->labels, s->k, &opts, w->model, NULL, s->err);
+    if (code)
+        return code;
+    logit_predict(s->g, rows, s->k, w->model, w->logp);
+    for (uint32_t i = 0; i < rows->n; i++) {
+        if (s->folds[i] != fold)
+            continue;
+        memmove(w->logp + (size_t)n_test * s->k, w->logp + (size_t)i * s->k,
+                s->k * sizeof *w->logp);
+        w->labels[n_test++] = s->labels[i];
     }
-    if (n_train == 0 || n_test == 0 ||
-        lda_fit(s->g, w->train, n_train, d, w->train_labels, s->k, SHRINK, w->model, NULL))
-        return log(s->k);
-    logit_rows test = {.dense = w->test, .n = n_test, .d = d};
-    logit_predict(s->g, &test, s->k, w->model, w->logp);
-    return learn_nll(w->logp, w->test_labels, n_test, s->k);
+    *ret_nll = n_test ? learn_nll(w->logp, w->labels, n_test, s->k) : log(s->k);
+    return 0;
 }
 
 static int judge(sample *s, uint32_t n, judged_reading *c)
 {
-    float *rows = NULL;
+    float *x = NULL;
     uint32_t d = 0;
     fold_work w = {0};
-    int code = candidate_rows(s, &c->r, n, &rows, &d);
+    int code = candidate_rows(s, &c->r, n, &x, &d);
     if (!code && fold_alloc(&w, n, d, s->k))
         code = st_err_set(s->err, ST_ENOMEM, "screening: out of memory");
     uint32_t folds = n <= ALL_FOLDS_ROWS ? N_FOLDS : 1;
+    logit_rows rows = {.dense = x, .n = n, .d = d};
     c->nll = 0;
-    for (uint32_t f = 0; f < folds && !code; f++)
-        c->nll += fold_nll(s, &w, rows, n, d, f) / folds;
+    for (uint32_t f = 0; f < folds && !code; f++) {
+        double nll = 0;
+        code = fold_nll(s, &w, &rows, f, &nll);
+        c->nll += nll / folds;
+    }
     fold_done(&w);
-    st_free(rows);
-    if (!code && !st_progress_report(s->job->progress, "comparing layers", 0, 0))
+    st_free(x);
+    s->n_judged++;
+    if (!code && !st_progress_report(s->job->progress, "comparing layers", s->n_judged,
+                                     s->n_judged + MORE_TRIED))
         code = st_err_set(s->err, ST_ECANCELLED, "cancelled while comparing layers");
     return code;
 }

@@ -105,6 +105,21 @@ static void find_logits(gemm *g, const logit_rows *rows, uint32_t k, const float
                  gemm_rows(model, k), z, k, true);
 }
 
+/* Logits z of a row become scale * probabilities; log of their sum before. */
+static double scaled_softmax(float *z, uint32_t k, float scale)
+{
+    float top = z[0];
+    double sum = 0;
+    for (uint32_t j = 1; j < k; j++)
+        top = z[j] > top ? z[j] : top;
+    for (uint32_t j = 0; j < k; j++)
+        sum += (double)(z[j] = expf(z[j] - top));
+    float share = (float)((double)scale / sum);
+    for (uint32_t j = 0; j < k; j++)
+        z[j] *= share;
+    return (double)top + log(sum);
+}
+
 /* Logits of a chunk of rows become gradients, and its loss is noted. */
 static void delta_chunk(void *arg, uint32_t chunk, uint32_t worker)
 {
@@ -117,10 +132,8 @@ static void delta_chunk(void *arg, uint32_t chunk, uint32_t worker)
         float *z = p->delta + (size_t)r * k;
         double weight = p->opts->weights ? (double)p->opts->weights[r] : 1;
         float scale = (float)(weight / p->total_weight);
-        log_softmax(z, k);
-        loss -= weight * (double)z[p->labels[r]];
-        for (uint32_t j = 0; j < k; j++)
-            z[j] = scale * expf(z[j]);
+        double own = (double)z[p->labels[r]];
+        loss += weight * (scaled_softmax(z, k, scale) - own);
         z[p->labels[r]] -= scale;
     }
     p->loss[chunk] = loss;

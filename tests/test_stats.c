@@ -8,7 +8,6 @@
 #include "stats/blend.h"
 #include "stats/calibrate.h"
 #include "stats/folds.h"
-#include "stats/lda.h"
 #include "stats/logistic.h"
 #include "stats/metrics.h"
 #include <math.h>
@@ -251,26 +250,6 @@ static void test_logistic_sparse(void **state)
     sparse_done(&picked);
 }
 
-static void test_lda(void **state)
-{
-    (void)state;
-    static const double want[2][K] = {{0.733458033, 3.45531796e-4, 0.266196435},
-                                      {7.75979751e-4, 0.981951455, 0.0172725649}};
-    data t;
-    float model[(D + 1) * K], logp[N * K];
-    make_rows(&t);
-    gemm *g = new_gemm(NULL);
-    assert_int_equal(lda_fit(g, t.x, N, D, t.y, K, 0.2, model, NULL), 0);
-    logit_rows rows = {.dense = t.x, .n = N, .d = D};
-    logit_predict(g, &rows, K, model, logp);
-    for (int i = 0; i < 2 * K; i++)
-        assert_true(fabs(exp((double)logp[i]) - want[i / K][i % K]) < 1e-4);
-    for (int i = 0; i < N * D; i++)
-        t.x[i] = 1;
-    assert_int_equal(lda_fit(g, t.x, N, D, t.y, K, 0.2, model, NULL), ST_EINVAL);
-    gemm_free(g);
-}
-
 static void test_metrics(void **state)
 {
     (void)state;
@@ -403,7 +382,6 @@ int main(void)
         cmocka_unit_test(test_logistic),
         cmocka_unit_test(test_logistic_prior),
         cmocka_unit_test(test_logistic_sparse),
-        cmocka_unit_test(test_lda),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_intervals),
