@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "expert/parts.h"
+#include "expert/experts.h"
 #include <string.h>
 
 enum {
@@ -118,7 +118,8 @@ int artifact_new(const char *contract, const question *q, const artifact_model *
                  uint32_t n_models, artifact **ret_artifact, st_err *err)
 {
     if (strlen(contract) != ST_DIGEST_TEXT - 1)
-        return st_err_set(err, ST_EINVAL, "artifact: the contract's digest has %zu digits",
+        return st_err_set(err, ST_EINVAL,
+                          "artifact: the contract's digest has %zu digits",
                           strlen(contract));
     if (n_models > ARTIFACT_MAX_MODELS)
         return st_err_set(err, ST_ELIMIT, "artifact: %u models, at most %d", n_models,
@@ -150,8 +151,10 @@ int artifact_set(artifact *a, const char *key, const char *value, st_err *err)
                           "setting '%.40s': a key has 1 to %d of a-z 0-9 . _ : -", key,
                           MAX_KEY);
     if (strlen(value) > MAX_VALUE || !st_utf8_valid(value, strlen(value), NULL))
-        return st_err_set(err, ST_EINVAL, "setting '%s': the value is over %d bytes or not "
-                                          "UTF-8", key, MAX_VALUE);
+        return st_err_set(err, ST_EINVAL,
+                          "setting '%s': the value is over %d bytes or not "
+                          "UTF-8",
+                          key, MAX_VALUE);
     if (artifact_setting(a, key))
         return st_err_set(err, ST_EINVAL, "setting '%s': set twice", key);
     if (a->n_settings == ARTIFACT_MAX_SETTINGS)

@@ -9,7 +9,8 @@
  * Settings are key/value strings that fit does not understand and keeps for others
  * (the zero-shot readout keeps its choice there).
  *
- * Threads: an open artifact is immutable.  Memory: strings live until artifact_close(). */
+ * Threads: an open artifact is immutable.  Memory: strings live until artifact_close().
+ */
 #ifndef EXPERT_ARTIFACT_H
 #define EXPERT_ARTIFACT_H
 #include "base/err.h"
@@ -28,18 +29,19 @@ enum {
 typedef struct artifact artifact;
 
 typedef struct artifact_model { /* a model of the contract as it was at fit time */
-    const char *name;       /* as in the contract */
-    const char *digest;     /* of the file, hexadecimal */
-    const char *tok_digest; /* tok_digest() */
-    bool used;              /* an expert that is served reads with it */
+    const char *name;           /* as in the contract */
+    const char *digest;         /* of the file, hexadecimal */
+    const char *tok_digest;     /* tok_digest() */
+    bool used;                  /* an expert that is served reads with it */
 } artifact_model;
 
 /* ST_ENOTFOUND, ST_EIO, ST_EFORMAT (the place is named), ST_EUNSUPPORTED for another
  * format version. */
 ST_NODISCARD int artifact_open(const char *path, artifact **ret_artifact, st_err *err);
-ST_NODISCARD int artifact_open_bytes(const void *data, size_t len, artifact **ret_artifact,
+ST_NODISCARD int artifact_open_bytes(const void *data, size_t len,
+                                     artifact **ret_artifact,
                                      st_err *err); /* the bytes are copied */
-void artifact_close(artifact *a); /* NULL allowed */
+void artifact_close(artifact *a);                  /* NULL allowed */
 
 const char *artifact_digest(const artifact *a);   /* of the file: names the version */
 const char *artifact_contract(const artifact *a); /* digest of the contract */

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "expert/parts.h"
+#include "expert/experts.h"
 #include "gguf/safetensors.h"
 #include <jansson.h>
 #include <math.h>
@@ -63,9 +63,10 @@ static int finite_copy(load *t, const safet_tensor *x, float **ret)
     *ret = out; /* owned by the expert from here on */
     for (uint64_t i = 0; i < x->n; i++)
         if (!isfinite(out[i]))
-            return st_err_set(t->err, ST_EFORMAT, "artifact: tensor '%s': number %llu is "
-                                                  "not finite", x->name,
-                              (unsigned long long)i);
+            return st_err_set(t->err, ST_EFORMAT,
+                              "artifact: tensor '%s': number %llu is "
+                              "not finite",
+                              x->name, (unsigned long long)i);
     return 0;
 }
 
@@ -102,8 +103,10 @@ static int size_of(load *t, const char *what, uint32_t dim, uint32_t limit, uint
     snprintf(name, sizeof name, "%u.%s", t->expert, what);
     const safet_tensor *x = safet_find(t->file, name);
     if (!x || dim >= x->n_dims || x->dims[dim] == 0 || x->dims[dim] > limit)
-        return st_err_set(t->err, ST_EFORMAT, "artifact: tensor '%s' is missing or has a "
-                                              "size that cannot be", name);
+        return st_err_set(t->err, ST_EFORMAT,
+                          "artifact: tensor '%s' is missing or has a "
+                          "size that cannot be",
+                          name);
     *ret = (uint32_t)x->dims[dim];
     return 0;
 }
@@ -163,8 +166,8 @@ static int load_reading(load *t, json_t *item, expert *x)
     const char *pooling;
     int prompt;
     json_int_t at_model;
-    if (json_unpack(item, "{s:I, s:{s:o, s:s, s:b}}", "model", &at_model, "reading", "layers",
-                    &layers, "pooling", &pooling, "prompt", &prompt))
+    if (json_unpack(item, "{s:I, s:{s:o, s:s, s:b}}", "model", &at_model, "reading",
+                    "layers", &layers, "pooling", &pooling, "prompt", &prompt))
         return bad_expert(t, "no model, or no reading");
     if (at_model < 0 || at_model >= t->a->n_models)
         return bad_expert(t, "its model is not in the list");
@@ -230,8 +233,7 @@ static int load_experts(load *t)
         code = bad(t, "its list of experts is none, or too long");
     for (t->expert = 0; !code && t->expert < json_array_size(list); t->expert++) {
         t->a->n_experts++;
-        code = load_expert(t, json_array_get(list, t->expert),
-                           &t->a->experts[t->expert]);
+        code = load_expert(t, json_array_get(list, t->expert), &t->a->experts[t->expert]);
     }
     json_decref(list);
     return code;
@@ -295,7 +297,8 @@ static int load_settings(load *t)
     if (!code && !json_is_object(map))
         code = bad(t, "its settings are no object");
     if (!code)
-        json_object_foreach(map, key, value) {
+        json_object_foreach(map, key, value)
+        {
             code = json_is_string(value)
                        ? artifact_set(t->a, key, json_string_value(value), t->err)
                        : bad(t, "a setting that is not a string");
@@ -313,8 +316,10 @@ static int load_format(load *t)
     if (!format)
         return bad(t, "not one: metadata 'stint.format' is missing");
     if (strcmp(format, ARTIFACT_FORMAT) != 0) {
-        st_err_set(t->err, ST_EUNSUPPORTED, "artifact: format '%.40s', this program reads "
-                                            "'%s'", format, ARTIFACT_FORMAT);
+        st_err_set(t->err, ST_EUNSUPPORTED,
+                   "artifact: format '%.40s', this program reads "
+                   "'%s'",
+                   format, ARTIFACT_FORMAT);
         st_err_hint(t->err, "run `stint fit` again");
         return ST_EUNSUPPORTED;
     }
@@ -324,7 +329,8 @@ static int load_format(load *t)
     return 0;
 }
 
-int artifact_open_bytes(const void *data, size_t len, artifact **ret_artifact, st_err *err)
+int artifact_open_bytes(const void *data, size_t len, artifact **ret_artifact,
+                        st_err *err)
 {
     load t = {.err = err};
     int code = safet_open_bytes(data, len, &t.file, err);

@@ -3,8 +3,9 @@
  * "stint.*" metadata are JSON texts with sorted keys; expert i's tensors are named
  * "i.what".  Large tables that a decision sums over (word rows, neighbours' keys) are
  * stored in F16: fit rounds them before anything is measured with them. */
+#include "base/buf.h"
 #include "base/mem.h"
-#include "expert/parts.h"
+#include "expert/experts.h"
 #include "gguf/safetensors.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -79,17 +80,23 @@ static int put_tensors(save *s, const expert *x)
     return code;
 }
 
-/* Give the JSON text away to the metadata. */
+static int text_add(const char *bytes, size_t len, void *arg)
+{
+    return st_buf_add(arg, bytes, len) ? -1 : 0;
+}
+
+/* Put the value's text under the key, and release it. */
 static int put_json(save *s, const char *key, json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY)
-                       : NULL;
+    st_buf text;
+    st_buf_init(&text, SIZE_MAX / 2);
+    int code = value && json_dump_callback(value, text_add, &text,
+                                           JSON_COMPACT | JSON_SORT_KEYS) == 0
+                   ? safet_put_meta(s->writer, key, text.data, s->err)
+                   : st_err_set(s->err, ST_ENOMEM,
+                                "artifact: %s: not UTF-8, or out of memory", key);
     json_decref(value);
-    if (!text)
-        return st_err_set(s->err, ST_ENOMEM, "artifact: %s: not UTF-8, or out of memory",
-                          key);
-    int code = safet_put_meta(s->writer, key, text, s->err);
-    free(text); /* jansson's own allocation */
+    st_buf_done(&text);
     return code;
 }
 
@@ -110,9 +117,9 @@ static json_t *models_json(const artifact *a)
     json_t *list = json_array();
     for (uint32_t i = 0; i < a->n_models; i++) {
         const artifact_model *m = &a->models[i];
-        json_t *item = json_pack("{s:s, s:s, s:s, s:b}", "name", m->name, "digest",
-                                 m->digest, "tokenizer", m->tok_digest, "used",
-                                 (int)m->used);
+        json_t *item =
+            json_pack("{s:s, s:s, s:s, s:b}", "name", m->name, "digest", m->digest,
+                      "tokenizer", m->tok_digest, "used", (int)m->used);
         if (json_array_append_new(list, item)) {
             json_decref(list);
             return NULL;

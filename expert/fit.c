@@ -1,9 +1,9 @@
 /* expert/fit.c - learn experts from labelled rows.
  *
- * In order: rows and folds; words; for each model a reading by screening, then its head and
- * its neighbours on one matrix of states; the pool's weights; the report.  Each candidate
- * leaves its out-of-fold log-probabilities behind, and the pool is fitted on nothing
- * else. */
+ * In order: rows and folds; words; for each model a reading by screening, then its head
+ * and its neighbours on one matrix of states; the pool's weights; the report.  Each
+ * candidate leaves its out-of-fold log-probabilities behind, and the pool is fitted on
+ * nothing else. */
 #include "expert/fit.h"
 
 #include "base/clock.h"
@@ -22,9 +22,9 @@ enum {
     DEFAULT_FOLDS = 5,
     WORDS_ITERS = 40,
     HEAD_ITERS = 50,
-    RARE_ROWS = 500,            /* above, a word feature must occur in two rows */
-    WORDS_CELLS = 6 << 20,       /* most numbers in the model of words */
-    NEIGHBOURS_ROWS = 200000,    /* remembered at most */
+    RARE_ROWS = 500,          /* above, a word feature must occur in two rows */
+    WORDS_CELLS = 6 << 20,    /* most numbers in the model of words */
+    NEIGHBOURS_ROWS = 200000, /* remembered at most */
 };
 
 static int out_of_memory(st_err *err)
@@ -112,7 +112,8 @@ static int prepare_rows(fit_work *f)
         f->labels[f->n + f->n_hints] = (int32_t)j;
         f->hints[f->n_hints++] = text;
     }
-    return folds_assign(f->labels, f->n, f->k, f->n_folds, f->opts->seed, f->folds, f->err);
+    return folds_assign(f->labels, f->n, f->k, f->n_folds, f->opts->seed, f->folds,
+                        f->err);
 }
 
 /* A new candidate at the end of the artifact's list, with room for its predictions. */
@@ -120,7 +121,8 @@ static int new_candidate(fit_work *f, expert_kind kind, const char *name, expert
 {
     artifact *a = f->out->a;
     if (a->n_experts == ARTIFACT_MAX_EXPERTS)
-        return st_err_set(f->err, ST_ELIMIT, "fit: over %d experts", ARTIFACT_MAX_EXPERTS);
+        return st_err_set(f->err, ST_ELIMIT, "fit: over %d experts",
+                          ARTIFACT_MAX_EXPERTS);
     expert *x = &a->experts[a->n_experts];
     float *oof = st_alloc_n((size_t)f->n * f->k, sizeof *oof);
     *x = (expert){.kind = kind, .name = st_strdup(name), .model = ARTIFACT_MAX_MODELS};
@@ -156,13 +158,19 @@ static void temper(const fit_work *f, float *rows, size_t size)
     }
 }
 
-static int learn(fit_work *f, const logit_rows *rows, const learn_opts *opts, float *ret_model)
+static int learn(fit_work *f, const logit_rows *rows, const learn_opts *opts,
+                 float *ret_model)
 {
-    learn_rows t = {.rows = *rows, .labels = f->labels, .n = f->n, .n_hints = f->n_hints,
-                    .folds = f->folds, .n_folds = f->n_folds, .k = f->k};
+    learn_rows t = {.rows = *rows,
+                    .labels = f->labels,
+                    .n = f->n,
+                    .n_hints = f->n_hints,
+                    .folds = f->folds,
+                    .n_folds = f->n_folds,
+                    .k = f->k};
     uint32_t at = f->out->a->n_experts - 1;
-    int code = learn_run(f->gemm, &t, opts, ret_model, f->oof[at], &candidate_line(f)->reg,
-                         f->err);
+    int code = learn_run(f->gemm, &t, opts, ret_model, f->oof[at],
+                         &candidate_line(f)->reg, f->err);
     if (!code)
         temper(f, ret_model, logit_size(rows->d, f->k));
     return code;
@@ -187,8 +195,8 @@ static int fit_words(fit_work *f)
     m->rows = st_alloc_n(size, sizeof *m->rows);
     if (m->rows) {
         logit_rows all = {.sparse = &rows, .n = f->n + f->n_hints, .d = m->n};
-        learn_opts opts = {l2, ST_COUNT(l2), 2, WORDS_ITERS, false, "fitting words",
-                           f->opts->progress};
+        learn_opts opts = {
+            l2, ST_COUNT(l2), 2, WORDS_ITERS, false, "fitting words", f->opts->progress};
         code = learn(f, &all, &opts, m->rows);
         for (size_t i = 0; i < size && !code; i++)
             m->rows[i] = st_f16_to_f32(st_f32_to_f16(m->rows[i]));
@@ -252,7 +260,8 @@ static int fit_neighbours(fit_work *f, const states *s)
     if (!code)
         code = copy_scaling(&s->scale, &m->scale, f->err);
     if (!code)
-        code = neighbours_tune(f->gemm, m, f->k, f->oof[f->out->a->n_experts - 1], f->err);
+        code =
+            neighbours_tune(f->gemm, m, f->k, f->oof[f->out->a->n_experts - 1], f->err);
     candidate_line(f)->reg = m->spread;
     return code;
 }
@@ -367,8 +376,14 @@ int fit_run(const question *q, const char *contract_digest, const fit_data *data
             const fit_model *models, uint32_t n_models, const fit_opts *opts,
             fitted **ret_fitted, st_err *err)
 {
-    fit_work f = {.q = q, .data = data, .models = models, .n_models = n_models,
-                  .opts = opts, .n = data->n_train, .k = q->n_options, .err = err};
+    fit_work f = {.q = q,
+                  .data = data,
+                  .models = models,
+                  .n_models = n_models,
+                  .opts = opts,
+                  .n = data->n_train,
+                  .k = q->n_options,
+                  .err = err};
     uint64_t start = st_clock_us();
     int code = check_rows(q, data, err);
     if (!code)

@@ -1,13 +1,13 @@
 /* expert/fit.h - learn experts from labelled rows and pool them.
  *
  * The experts and their names:
- *   words                hashed word 1-2-grams and character 2-4-grams, logistic regression
- *   NAME                 head: logistic regression on a hidden state of model NAME
- *   neighbours:NAME      cosine neighbours among the training rows, by the state of NAME
- * Everything is chosen by out-of-fold predictions on the training rows: layer, pooling,
- * regulariser, and last the pool's weights and temperature.  Development rows are only
- * reported on.  An expert whose weight in the pool is zero is not served: it is in the
- * report and not in the artifact.
+ *   words                hashed word 1-2-grams and character 2-4-grams, logistic
+ * regression NAME                 head: logistic regression on a hidden state of model
+ * NAME neighbours:NAME      cosine neighbours among the training rows, by the state of
+ * NAME Everything is chosen by out-of-fold predictions on the training rows: layer,
+ * pooling, regulariser, and last the pool's weights and temperature.  Development rows
+ * are only reported on.  An expert whose weight in the pool is zero is not served: it is
+ * in the report and not in the artifact.
  *
  * The same rows, models, seed and options give the same artifact bytes on any number of
  * threads (costs in the report are measured and differ).
@@ -26,7 +26,8 @@ typedef struct fit_model {
 } fit_model;
 
 typedef struct fit_data {
-    const question_row *train; /* label in [0, n_options), text not longer than contexts */
+    const question_row
+        *train; /* label in [0, n_options), text not longer than contexts */
     uint32_t n_train;
     const question_row *dev; /* NULL, 0: no report on dev */
     uint32_t n_dev;
@@ -35,8 +36,8 @@ typedef struct fit_data {
 typedef struct fit_opts {
     unsigned n_threads; /* 0: st_cpu_count() */
     uint64_t seed;
-    uint32_t n_folds;        /* 0: 5; fewer when there are fewer rows */
-    bool no_words;           /* leave this kind out */
+    uint32_t n_folds; /* 0: 5; fewer when there are fewer rows */
+    bool no_words;    /* leave this kind out */
     bool no_heads;
     bool no_neighbours;
     const st_progress *progress; /* NULL: silent; false from it gives ST_ECANCELLED */
@@ -60,9 +61,9 @@ typedef struct fit_expert { /* one line of the report */
     const char *pooling; /* "mean", "last", "prompt mean", "prompt last"; "" for words */
     double reg;          /* chosen regulariser; neighbours: chosen temperature */
     double weight;       /* in the pool; 0: not served */
-    double us;           /* measured microseconds a decision, one thread of work at a time;
-                          * neighbours: on top of the head that has the same state */
-    fit_score oof;       /* out-of-fold on the training rows */
+    double us;     /* measured microseconds a decision, one thread of work at a time;
+                    * neighbours: on top of the head that has the same state */
+    fit_score oof; /* out-of-fold on the training rows */
     fit_score dev;
 } fit_expert;
 
@@ -74,7 +75,7 @@ typedef struct fit_report {
     double temperature; /* of the pool */
     double pool_us;
     double seconds;
-    uint32_t n_rare;    /* options with fewer than two rows */
+    uint32_t n_rare; /* options with fewer than two rows */
 } fit_report;
 
 typedef struct fitted fitted; /* report and artifact in memory */

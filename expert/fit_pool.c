@@ -1,8 +1,8 @@
 /* expert/fit_pool.c - the weights of the pool.
  *
- * Log-linear weights by out-of-fold NLL.  An expert with next to no weight is left out and
- * the others are fitted again; so is one that hardly lowers the NLL, because each expert
- * costs time in every decision. */
+ * Log-linear weights by out-of-fold NLL.  An expert with next to no weight is left out
+ * and the others are fitted again; so is one that hardly lowers the NLL, because each
+ * expert costs time in every decision. */
 #include "base/mem.h"
 #include "expert/fit_work.h"
 #include "stats/blend.h"

@@ -171,8 +171,8 @@ static int judge_candidates(fit_work *f, const char *contract_digest)
 {
     pool *p;
     double us[ARTIFACT_MAX_EXPERTS];
-    int code = pool_new(f->out->a, contract_digest, f->q, f->models, f->n_models, &p,
-                        f->err);
+    int code =
+        pool_new(f->out->a, contract_digest, f->q, f->models, f->n_models, &p, f->err);
     if (code)
         return code;
     code = score_dev(f, p);
@@ -188,8 +188,8 @@ static int time_pool(fit_work *f, const char *contract_digest)
 {
     pool *p;
     double us[ARTIFACT_MAX_EXPERTS];
-    int code = pool_new(f->out->a, contract_digest, f->q, f->models, f->n_models, &p,
-                        f->err);
+    int code =
+        pool_new(f->out->a, contract_digest, f->q, f->models, f->n_models, &p, f->err);
     if (code)
         return code;
     code = time_experts(f, p, us);

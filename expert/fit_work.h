@@ -2,7 +2,7 @@
 #ifndef EXPERT_FIT_WORK_H
 #define EXPERT_FIT_WORK_H
 #include "expert/fit.h"
-#include "expert/parts.h"
+#include "expert/experts.h"
 #include "expert/reading.h"
 #include "expert/words.h"
 #include "stats/gemm.h"

@@ -67,8 +67,8 @@ static int fit_model(trial *s, uint32_t fold, bool hints, double l2, float *mode
     logit_opts opts = {.l2 = l2, .weights = s->weights};
     opts.search = (lbfgs_opts){.max_iters = s->opts->max_iters, .tolerance = 1e-5};
     set_weights(s, fold, hints);
-    int code = logit_fit(s->g, &s->t->rows, s->t->labels, s->t->k, &opts, model, NULL,
-                         s->err);
+    int code =
+        logit_fit(s->g, &s->t->rows, s->t->labels, s->t->k, &opts, model, NULL, s->err);
     return code ? code : step(s);
 }
 

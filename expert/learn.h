@@ -1,7 +1,7 @@
 /* expert/learn.h - a logistic regression with everything chosen out of fold.
  *
- * The last `n_hints` rows are encoded label names: training rows of weight 1 that belong to
- * no fold.  The regulariser is the best of a falling series, walked from `first` on
+ * The last `n_hints` rows are encoded label names: training rows of weight 1 that belong
+ * to no fold.  The regulariser is the best of a falling series, walked from `first` on
  * downwards, or upwards when that is worse; a walk starts each solution from the one
  * before.  With `doubt_hints` the hints are left out again if the out-of-fold
  * predictions are better without.
@@ -34,7 +34,8 @@ typedef struct learn_opts {
 /* ret_model [logit_size] fitted on all rows, ret_logp [n, k] out of fold, not tempered.
  * ST_ENOMEM, ST_ECANCELLED. */
 ST_NODISCARD int learn_run(gemm *g, const learn_rows *t, const learn_opts *opts,
-                           float *ret_model, float *ret_logp, double *ret_l2, st_err *err);
+                           float *ret_model, float *ret_logp, double *ret_l2,
+                           st_err *err);
 
 /* Mean NLL of log-probabilities [n, k] at their best temperature. */
 double learn_nll(const float *logp, const int32_t *labels, uint32_t n, uint32_t k);

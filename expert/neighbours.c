@@ -1,8 +1,8 @@
 /* expert/neighbours.c - cosine neighbours among the training rows.
  *
- * Directions come from subspace iteration on the rows' covariance: multiply a random basis
- * by it, make it orthonormal, again.  Each is scaled by its variance to the power -1/4,
- * half way to whitening.  Similarities are matrix products, block by block. */
+ * Directions come from subspace iteration on the rows' covariance: multiply a random
+ * basis by it, make it orthonormal, again.  Each is scaled by its variance to the power
+ * -1/4, half way to whitening.  Similarities are matrix products, block by block. */
 #include "expert/neighbours.h"
 
 #include "base/dtype.h"
@@ -14,8 +14,8 @@
 enum {
     DIRECTIONS = 128,
     ROUNDS = 12,
-    BLOCK = 256,       /* rows compared at once */
-    MOST_NEAR = 24,    /* neighbours kept of each row */
+    BLOCK = 256,    /* rows compared at once */
+    MOST_NEAR = 24, /* neighbours kept of each row */
     BASIS_SEED = 1729,
 };
 
@@ -62,7 +62,8 @@ static void even_out(float *basis, const float *image, uint32_t d, uint32_t r)
     for (uint32_t c = 0; c < r; c++) {
         double variance = 0;
         for (uint32_t f = 0; f < d; f++)
-            variance += (double)basis[(size_t)f * r + c] * (double)image[(size_t)f * r + c];
+            variance +=
+                (double)basis[(size_t)f * r + c] * (double)image[(size_t)f * r + c];
         float scale = variance > 1e-12 ? (float)pow(variance, -0.25) : 0;
         for (uint32_t f = 0; f < d; f++)
             basis[(size_t)f * r + c] *= scale;
@@ -85,7 +86,8 @@ static int find_basis(gemm *g, const float *rows, uint32_t n, uint32_t d, uint32
         gemm_run(g, d, d, n, gemm_turned(rows, d), gemm_rows(rows, d), gram, d, false);
         orthonormal(basis, d, r, turned);
         for (int i = 0; i < ROUNDS; i++) {
-            gemm_run(g, d, r, d, gemm_rows(gram, d), gemm_rows(basis, r), image, r, false);
+            gemm_run(g, d, r, d, gemm_rows(gram, d), gemm_rows(basis, r), image, r,
+                     false);
             memcpy(basis, image, (size_t)d * r * sizeof *basis);
             orthonormal(basis, d, r, turned);
         }
@@ -249,7 +251,8 @@ int neighbours_tune(gemm *g, neighbours_model *m, uint32_t n_options, float *ret
     if (!code) {
         for (uint32_t at = 0; at < m->n; at += BLOCK) {
             uint32_t n = m->n - at < BLOCK ? m->n - at : BLOCK;
-            find_near(g, m, m->keys + (size_t)at * m->r, n, at, true, cosines, lists + at);
+            find_near(g, m, m->keys + (size_t)at * m->r, n, at, true, cosines,
+                      lists + at);
         }
         choose(m, lists, n_options);
         for (uint32_t i = 0; i < m->n; i++)

@@ -6,7 +6,7 @@
  * Threads: the gemm's owner. */
 #ifndef EXPERT_NEIGHBOURS_H
 #define EXPERT_NEIGHBOURS_H
-#include "expert/parts.h"
+#include "expert/experts.h"
 #include "stats/gemm.h"
 
 /* From scaled rows [n, d]: directions, keys (rounded to F16).  The scaling is taken over

@@ -1,13 +1,13 @@
 /* expert/pool.c - fitted experts asked together.
  *
- * Experts with the same reading of the same model share one pass of it.  Texts are decided
- * in slices, so memory does not grow with their number. */
+ * Experts with the same reading of the same model share one pass of it.  Texts are
+ * decided in slices, so memory does not grow with their number. */
 #include "expert/pool.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "expert/neighbours.h"
-#include "expert/parts.h"
+#include "expert/experts.h"
 #include "expert/reading.h"
 #include "expert/words.h"
 #include "stats/blend.h"
@@ -73,8 +73,8 @@ static int check_expert(const pool *p, const expert *x, st_err *err)
         return 0;
     const lm *l = p->lms[x->model];
     if (!l)
-        return mismatch(err, "with a model that is not here:",
-                        p->a->models[x->model].name);
+        return mismatch(err,
+                        "with a model that is not here:", p->a->models[x->model].name);
     if (x->read.layers[x->read.n_layers - 1] > model_about(l->model)->n_layers ||
         reading_width(&x->read, l) != expert_width(x))
         return st_err_set(err, ST_EFORMAT,
@@ -164,7 +164,8 @@ static float *expert_logp(const pool *p, uint32_t e)
     return p->logp + (size_t)e * SLICE * p->k;
 }
 
-static int ask_words(pool *p, uint32_t e, const words_text *texts, uint32_t n, st_err *err)
+static int ask_words(pool *p, uint32_t e, const words_text *texts, uint32_t n,
+                     st_err *err)
 {
     const words_model *m = &p->a->experts[e].as.words;
     sparse found;
@@ -205,8 +206,7 @@ static int ask_sharers(pool *p, uint32_t e, const words_text *texts, uint32_t fi
 {
     const expert *x = &p->a->experts[e];
     uint64_t start = st_clock_us();
-    reading_job job = {p->lms[x->model], p->a->models[x->model].name, p->q, NULL,
-                       first};
+    reading_job job = {p->lms[x->model], p->a->models[x->model].name, p->q, NULL, first};
     int code = reading_run(&job, &x->read, texts, n, p->states, err);
     for (uint32_t i = e; i < p->n_experts && !code; i++) {
         if (!share_states(x, &p->a->experts[i]))
@@ -220,8 +220,8 @@ static int ask_sharers(pool *p, uint32_t e, const words_text *texts, uint32_t fi
 }
 
 /* Texts [0, n), which the caller counts from `first`. */
-static int ask_all(pool *p, const words_text *texts, uint32_t first, uint32_t n, double *us,
-                   st_err *err)
+static int ask_all(pool *p, const words_text *texts, uint32_t first, uint32_t n,
+                   double *us, st_err *err)
 {
     bool asked[ARTIFACT_MAX_EXPERTS] = {false};
     int code = 0;
@@ -245,7 +245,8 @@ static void give_row(const pool *p, uint32_t i, uint32_t row, const pool_answers
     for (uint32_t e = 0; e < p->n_experts; e++)
         l[e] = expert_logp(p, e) + (size_t)i * p->k;
     if (answers->ret_probs)
-        blend_row(l, p->n_experts, p->weights, p->k, answers->ret_probs + (size_t)row * p->k);
+        blend_row(l, p->n_experts, p->weights, p->k,
+                  answers->ret_probs + (size_t)row * p->k);
     if (!answers->ret_experts)
         return;
     double *to = answers->ret_experts + (size_t)row * p->n_experts * p->k;

@@ -17,23 +17,24 @@
 typedef struct pool pool;
 
 /* ST_EMISMATCH says which does not match: the contract's digest, the options, a model's
- * file, a model's tokenizer, or a used model that was not given.  Models that the artifact
- * does not know are ignored, models that no served expert uses need not be given. */
-ST_NODISCARD int pool_new(const artifact *a, const char *contract_digest, const question *q,
-                          const fit_model *models, uint32_t n_models, pool **ret_pool,
-                          st_err *err);
+ * file, a model's tokenizer, or a used model that was not given.  Models that the
+ * artifact does not know are ignored, models that no served expert uses need not be
+ * given. */
+ST_NODISCARD int pool_new(const artifact *a, const char *contract_digest,
+                          const question *q, const fit_model *models, uint32_t n_models,
+                          pool **ret_pool, st_err *err);
 void pool_free(pool *p); /* NULL allowed */
 
 uint32_t pool_n_options(const pool *p);
-uint32_t pool_n_experts(const pool *p);         /* 0: the artifact has settings only */
+uint32_t pool_n_experts(const pool *p); /* 0: the artifact has settings only */
 const char *pool_expert_name(const pool *p, uint32_t i);
 double pool_expert_weight(const pool *p, uint32_t i);
 
 typedef struct pool_answers { /* K options, E experts; parts not wanted are NULL */
-    double *ret_probs;   /* [n, K] */
-    double *ret_experts; /* [n, E, K]: each expert's own distribution */
-    double *ret_us;      /* [E]: microseconds a row, averaged over this call; a state that
-                          * several experts share is counted with the first of them */
+    double *ret_probs;        /* [n, K] */
+    double *ret_experts;      /* [n, E, K]: each expert's own distribution */
+    double *ret_us; /* [E]: microseconds a row, averaged over this call; a state that
+                     * several experts share is counted with the first of them */
 } pool_answers;
 
 /* Decide n texts.  The same text gives the same bytes whatever else is in the call.

@@ -1,8 +1,8 @@
 /* expert/reading.c - texts as hidden states.
  *
- * Texts go through the engine in slices, so memory does not grow with their number.  Inside
- * a prompt the mean is taken over the text's own tokens: what stands before and after it is
- * found by comparing the prompts of two probes. */
+ * Texts go through the engine in slices, so memory does not grow with their number.
+ * Inside a prompt the mean is taken over the text's own tokens: what stands before and
+ * after it is found by comparing the prompts of two probes. */
 #include "expert/reading.h"
 
 #include "base/mem.h"
@@ -37,8 +37,8 @@ bool reading_same(const reading *a, const reading *b)
 
 void reading_name(const reading *r, char *ret_text, size_t size)
 {
-    int at = snprintf(ret_text, size, "%s of ",
-                      r->pooling == READING_LAST ? "last" : "mean");
+    int at =
+        snprintf(ret_text, size, "%s of ", r->pooling == READING_LAST ? "last" : "mean");
     for (uint32_t i = 0; i < r->n_layers && at > 0 && (size_t)at < size; i++)
         at += snprintf(ret_text + at, size - (size_t)at, i ? "+%u" : "%u", r->layers[i]);
     if (r->prompt && at > 0 && (size_t)at < size)
@@ -82,13 +82,14 @@ static void slice_done(slice *s)
 
 static int too_long(const slice *s, uint32_t text, size_t n, st_err *err)
 {
-    st_err_set(err, ST_ELIMIT, "text %u has %zu tokens for %s, whose context holds %u", text,
-               n, s->job->name, engine_n_ctx(s->job->lm->engine));
+    st_err_set(err, ST_ELIMIT, "text %u has %zu tokens for %s, whose context holds %u",
+               text, n, s->job->name, engine_n_ctx(s->job->lm->engine));
     st_err_hint(err, "shorten it, or let the contract do so (input: on_too_long)");
     return ST_ELIMIT;
 }
 
-/* Tokens [from, to) of a prompt are the text's own; all of it where that leaves nothing. */
+/* Tokens [from, to) of a prompt are the text's own; all of it where that leaves nothing.
+ */
 static void set_range(const slice *s, step_states *want, uint32_t n)
 {
     want->from = 0;
@@ -165,8 +166,8 @@ int reading_layers(const reading_job *job, bool prompt, uint32_t first, uint32_t
     return code;
 }
 
-int reading_count(const reading_job *job, bool prompt, const words_text *texts, uint32_t n,
-                  uint64_t *ret_tokens, st_err *err)
+int reading_count(const reading_job *job, bool prompt, const words_text *texts,
+                  uint32_t n, uint64_t *ret_tokens, st_err *err)
 {
     tok_ids ids = {0};
     uint64_t sum = 0;
@@ -206,7 +207,8 @@ int reading_run(const reading_job *job, const reading *r, const words_text *text
 {
     uint32_t first = r->layers[0], last = r->layers[r->n_layers - 1];
     uint32_t n_embd = model_about(job->lm->model)->n_embd;
-    size_t step = (size_t)(last - first + 1) * n_embd, width = (size_t)r->n_layers * n_embd;
+    size_t step = (size_t)(last - first + 1) * n_embd,
+           width = (size_t)r->n_layers * n_embd;
     reading_job quiet = *job;
     quiet.progress = NULL;
     float *range = st_alloc_n(SLICE, step * sizeof *range);
@@ -226,7 +228,8 @@ int reading_run(const reading_job *job, const reading *r, const words_text *text
     return code;
 }
 
-int scaling_fit(const float *rows, uint32_t n, uint32_t d, scaling *ret_scale, st_err *err)
+int scaling_fit(const float *rows, uint32_t n, uint32_t d, scaling *ret_scale,
+                st_err *err)
 {
     scaling s = {d, st_alloc_n(d, sizeof *s.mean), st_alloc_n(d, sizeof *s.factor)};
     double *sum = st_zalloc_n(d, 2 * sizeof *sum);

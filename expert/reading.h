@@ -7,7 +7,7 @@
 #ifndef EXPERT_READING_H
 #define EXPERT_READING_H
 #include "base/progress.h"
-#include "expert/parts.h"
+#include "expert/experts.h"
 #include "expert/words.h"
 
 typedef struct reading_job {
@@ -44,7 +44,7 @@ ST_NODISCARD int reading_count(const reading_job *job, bool prompt,
 void reading_unit(float *row, uint32_t n); /* scale to unit length; zeros stay */
 
 /* Mean and variance of n training rows [n, d]. */
-ST_NODISCARD int scaling_fit(const float *rows, uint32_t n, uint32_t d, scaling *ret_scale,
-                             st_err *err);
+ST_NODISCARD int scaling_fit(const float *rows, uint32_t n, uint32_t d,
+                             scaling *ret_scale, st_err *err);
 void scaling_apply(const scaling *s, const float *rows, uint32_t n, float *ret_rows);
 #endif

@@ -1,8 +1,8 @@
 /* expert/screen.c - choose a reading.
  *
- * The states of all layers are kept for the sample, so a candidate costs a short fit and no
- * pass of the model.  Wide states are folded to SKETCH numbers by signed
- * sums (a count sketch), which keeps distances well enough to compare candidates. */
+ * The states of all layers are kept for the sample, so a candidate costs a short fit and
+ * no pass of the model.  Wide states are folded to SKETCH numbers by signed sums (a count
+ * sketch), which keeps distances well enough to compare candidates. */
 #include "expert/screen.h"
 
 #include "base/mem.h"
@@ -20,12 +20,12 @@ enum {
     N_FOLDS = 3,
     ALL_FOLDS_ROWS = 600, /* up to here every fold is judged, above only the first */
     ITERS = 25,
-    MORE_TRIED = 8,        /* layers tried beside the best */
+    MORE_TRIED = 8, /* layers tried beside the best */
     SKETCH_SEED = 5,
 };
-#define BUDGET_MACS 1.2e12         /* multiplications spent on states of the sample */
+#define BUDGET_MACS 1.2e12 /* multiplications spent on states of the sample */
 #define BUDGET_BYTES (256.0 * (1 << 20)) /* memory for them */
-#define L2 1e-7 /* as weak as a final fit may choose: few iterations shrink enough */
+#define L2 1e-7      /* as weak as a final fit may choose: few iterations shrink enough */
 #define BETTER 0.985 /* a further layer must bring the NLL below this share */
 
 typedef struct sample {
@@ -81,8 +81,8 @@ static int count_rows(sample *s, const words_text *texts, uint32_t n, bool promp
     return 0;
 }
 
-static int pick_rows(sample *s, const words_text *texts, const int32_t *labels, uint32_t n,
-                     uint32_t want, uint64_t seed)
+static int pick_rows(sample *s, const words_text *texts, const int32_t *labels,
+                     uint32_t n, uint32_t want, uint64_t seed)
 {
     uint32_t *rows = st_alloc_n(want, sizeof *rows);
     s->texts = st_alloc_n(want, sizeof *s->texts);
@@ -114,8 +114,8 @@ static int read_states(sample *s, bool prompt, uint32_t rows)
 }
 
 /* Add a layer's unit vector into the sketch of a row. */
-static void sketch_add(const float *x, uint32_t n, uint32_t width, bool whole, uint32_t at,
-                       st_rng *rng, float *row)
+static void sketch_add(const float *x, uint32_t n, uint32_t width, bool whole,
+                       uint32_t at, st_rng *rng, float *row)
 {
     if (whole) {
         memcpy(row + at, x, n * sizeof *x);
@@ -144,8 +144,9 @@ static int candidate_rows(sample *s, const reading *r, uint32_t n, float **ret_r
     for (uint32_t i = 0; i < n; i++) {
         st_rng rng = {SKETCH_SEED};
         for (uint32_t l = 0; l < r->n_layers; l++)
-            sketch_add(states + ((size_t)i * (s->n_layers + 1) + r->layers[l]) * s->n_embd,
-                       s->n_embd, d, d == whole, l * s->n_embd, &rng, rows + (size_t)i * d);
+            sketch_add(
+                states + ((size_t)i * (s->n_layers + 1) + r->layers[l]) * s->n_embd,
+                s->n_embd, d, d == whole, l * s->n_embd, &rng, rows + (size_t)i * d);
     }
     scaling scale;
     int code = scaling_fit(rows, n, d, &scale, s->err);
@@ -189,7 +190,8 @@ static void fold_done(fold_work *w)
 static int fold_nll(sample *s, fold_work *w, const logit_rows *rows, uint32_t fold,
                     double *ret_nll)
 {
-    logit_opts opts = {.l2 = L2, .weights = w->weights,
+    logit_opts opts = {.l2 = L2,
+                       .weights = w->weights,
                        .search = {.max_iters = ITERS, .tolerance = 1e-4}};
     uint32_t n_test = 0;
     for (uint32_t i = 0; i < rows->n; i++)
@@ -249,7 +251,8 @@ static int judge_layers(sample *s, bool prompt, reading_pooling pooling, uint32_
     return code;
 }
 
-/* The reading with one more layer, in order; false when it is there or there is no room. */
+/* The reading with one more layer, in order; false when it is there or there is no room.
+ */
 static bool with_layer(const reading *r, uint32_t layer, reading *ret)
 {
     *ret = *r;
@@ -331,7 +334,11 @@ int screen_run(const reading_job *job, gemm *g, const words_text *texts,
                reading *ret_reading, st_err *err)
 {
     const model_info *m = model_about(job->lm->model);
-    sample s = {.job = job, .g = g, .k = k, .n_layers = m->n_layers, .n_embd = m->n_embd,
+    sample s = {.job = job,
+                .g = g,
+                .k = k,
+                .n_layers = m->n_layers,
+                .n_embd = m->n_embd,
                 .err = err};
     uint32_t want;
     int code = count_rows(&s, texts, n, false, &want);

@@ -1,8 +1,8 @@
 /* expert/words.c - hashed n-grams of words and characters.
  *
- * A text is cut into tokens: a run of letters, digits and marks, lower-cased, or one other
- * character that is no space.  Hits (family and bucket of each n-gram) are gathered in one
- * growable array, sorted, and counted. */
+ * A text is cut into tokens: a run of letters, digits and marks, lower-cased, or one
+ * other character that is no space.  Hits (family and bucket of each n-gram) are gathered
+ * in one growable array, sorted, and counted. */
 #include "expert/words.h"
 
 #include "base/mem.h"
@@ -13,8 +13,8 @@
 #include <utf8proc.h>
 
 enum {
-    BUCKET_BITS = 23,          /* of the hash, below the family's bit */
-    CHARS = 1 << BUCKET_BITS,  /* set in a hit of the character family */
+    BUCKET_BITS = 23,         /* of the hash, below the family's bit */
+    CHARS = 1 << BUCKET_BITS, /* set in a hit of the character family */
     MIN_CHARS = 2,
     MAX_CHARS = 4,
     EDGE = '_',
@@ -76,8 +76,8 @@ static void token_end(scan *s)
     code_add(s, EDGE);
     for (size_t n = MIN_CHARS; n <= MAX_CHARS && !s->failed; n++)
         for (size_t i = 0; i + n <= s->n_code && !s->failed; i++)
-            s->failed = hit_add(s->out, CHARS | bucket(st_hash64(s->code + i,
-                                                                 n * sizeof *s->code, n)));
+            s->failed = hit_add(
+                s->out, CHARS | bucket(st_hash64(s->code + i, n * sizeof *s->code, n)));
     uint64_t word = st_hash64(s->code, s->n_code * sizeof *s->code, 1);
     uint64_t pair[2] = {s->last, word};
     if (!s->failed)
@@ -264,8 +264,8 @@ static int rows_room(sparse *rows, uint64_t need, uint64_t *cap)
     return 0;
 }
 
-int words_rows(const words_model *m, const words_text *texts, uint32_t n, sparse *ret_rows,
-               st_err *err)
+int words_rows(const words_model *m, const words_text *texts, uint32_t n,
+               sparse *ret_rows, st_err *err)
 {
     sparse rows = {.n_rows = n, .n_cols = m->n};
     scan s = {0};

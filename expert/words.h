@@ -1,13 +1,13 @@
 /* expert/words.h - texts as hashed word 1-2-grams and character 2-4-grams.
  *
- * A feature's number is 24 bits of the hash of its text; words and characters are weighted
- * by (1 + log count) * idf and scaled to unit length each on its own, so a text has length
- * sqrt 2.  Characters are taken within words, with a mark at both ends.
+ * A feature's number is 24 bits of the hash of its text; words and characters are
+ * weighted by (1 + log count) * idf and scaled to unit length each on its own, so a text
+ * has length sqrt 2.  Characters are taken within words, with a mark at both ends.
  *
  * Threads: any.  Memory: words_model and sparse rows are the caller's. */
 #ifndef EXPERT_WORDS_H
 #define EXPERT_WORDS_H
-#include "expert/parts.h"
+#include "expert/experts.h"
 #include "stats/sparse.h"
 
 typedef struct words_text {

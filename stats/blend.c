@@ -19,9 +19,9 @@ typedef struct blend {
     const int32_t *labels;
     uint32_t n_experts, n, k;
     double pull;
-    double *probs;               /* [k] of a row */
+    double *probs; /* [k] of a row */
     double gradient[BLEND_MAX];
-    double *hessian;             /* [BLEND_MAX, BLEND_MAX] */
+    double *hessian; /* [BLEND_MAX, BLEND_MAX] */
 } blend;
 
 void blend_row(const float *const *logp, uint32_t n_experts, const double *weights,
@@ -148,15 +148,18 @@ static bool improve(blend *b, double *w, double *value)
     if (descend(b, step, w, value))
         return true;
     for (uint32_t e = 0; e < b->n_experts; e++)
-        step[e] = fixed[e] ? 0
-                           : b->gradient[e] / (b->hessian[e * BLEND_MAX + e] + 1e-9);
+        step[e] = fixed[e] ? 0 : b->gradient[e] / (b->hessian[e * BLEND_MAX + e] + 1e-9);
     return descend(b, step, w, value);
 }
 
 int blend_fit(const float *const *logp, uint32_t n_experts, const int32_t *labels,
               uint32_t n, uint32_t k, double pull, double *ret_weights, st_err *err)
 {
-    blend b = {.logp = logp, .labels = labels, .n_experts = n_experts, .n = n, .k = k,
+    blend b = {.logp = logp,
+               .labels = labels,
+               .n_experts = n_experts,
+               .n = n,
+               .k = k,
                .pull = pull};
     if (n_experts == 0 || n_experts > BLEND_MAX || n == 0)
         return st_err_set(err, ST_EINVAL, "pool: %u experts, %u rows", n_experts, n);

@@ -29,8 +29,8 @@ static void shuffle(uint32_t *rows, uint32_t n, st_rng *rng)
     }
 }
 
-static int by_label_new(const int32_t *labels, uint32_t n, uint32_t n_labels, uint64_t seed,
-                        by_label *b, st_err *err)
+static int by_label_new(const int32_t *labels, uint32_t n, uint32_t n_labels,
+                        uint64_t seed, by_label *b, st_err *err)
 {
     b->start = st_zalloc_n((size_t)n_labels + 2, sizeof *b->start);
     b->rows = st_alloc_n(n, sizeof *b->rows);

@@ -1,9 +1,9 @@
 /* stats/gemm.c - float matrix products on all workers.
  *
- * C is cut into blocks of BLOCK_M x BLOCK_N; a block is one chunk of work.  For each run of
- * BLOCK_K terms its share of A and B is packed into the worker's scratch in the order the
- * tile reads it, padded with zeros to whole tiles, and the tiles are added up in a padded
- * copy of the block. */
+ * C is cut into blocks of BLOCK_M x BLOCK_N; a block is one chunk of work.  For each run
+ * of BLOCK_K terms its share of A and B is packed into the worker's scratch in the order
+ * the tile reads it, padded with zeros to whole tiles, and the tiles are added up in a
+ * padded copy of the block. */
 #include "stats/gemm.h"
 
 #include "base/cpu.h"
@@ -96,7 +96,8 @@ void gemm_gather(const gemm *g, uint64_t n, const uint32_t *at, const float *val
     g->gather(n, at, val, rows, ld, width, out);
 }
 
-/* Strips of `width` lines of the source, term by term: out[(strip * k + p) * width + i]. */
+/* Strips of `width` lines of the source, term by term: out[(strip * k + p) * width + i].
+ */
 static void pack(const float *at, size_t line, size_t term, uint32_t n_lines, uint32_t k,
                  uint32_t width, float *out)
 {

@@ -23,14 +23,14 @@ typedef struct gemm_mat {
 
 /* The workers (NULL: the calling thread only) are borrowed and must outlive it. */
 ST_NODISCARD int gemm_new(workers *w, gemm **ret_gemm, st_err *err);
-void gemm_free(gemm *g); /* NULL allowed */
+void gemm_free(gemm *g);        /* NULL allowed */
 workers *gemm_workers(gemm *g); /* what it was given */
 
 void gemm_run(gemm *g, uint32_t m, uint32_t n, uint32_t k, gemm_mat a, gemm_mat b,
               float *c, size_t ldc, bool add);
 
-/* out[j] += sum over i < n of val[i] * rows[at[i] * ld + j], for j < width: the product of
- * a sparse row with a matrix.  Any thread, also inside a chunk. */
+/* out[j] += sum over i < n of val[i] * rows[at[i] * ld + j], for j < width: the product
+ * of a sparse row with a matrix.  Any thread, also inside a chunk. */
 void gemm_gather(const gemm *g, uint64_t n, const uint32_t *at, const float *val,
                  const float *rows, size_t ld, uint32_t width, float *out);
 

@@ -1,8 +1,8 @@
 /* stats/gemm_tile.c - the inner loops of matrix products, compiled for each ISA.
  *
- * GEMM_TILE and GEMM_GATHER name the functions.  Vectors are the compiler's generic ones, so the source
- * has no intrinsics; columns are taken in strips as wide as the registers allow (GEMM_STRIP
- * vectors of GEMM_LANES floats for each of the six rows). */
+ * GEMM_TILE and GEMM_GATHER name the functions.  Vectors are the compiler's generic ones,
+ * so the source has no intrinsics; columns are taken in strips as wide as the registers
+ * allow (GEMM_STRIP vectors of GEMM_LANES floats for each of the six rows). */
 #include "stats/gemm_tile.h"
 #include <string.h>
 

@@ -10,7 +10,8 @@
 enum { GEMM_ROWS = 6, GEMM_COLS = 32 };
 
 /* c[r * ldc + j] += sum over p < k of a[p * GEMM_ROWS + r] * b[p * GEMM_COLS + j]. */
-typedef void gemm_tile_fn(uint32_t k, const float *a, const float *b, float *c, size_t ldc);
+typedef void gemm_tile_fn(uint32_t k, const float *a, const float *b, float *c,
+                          size_t ldc);
 
 /* out[j] += sum over i < n of val[i] * rows[at[i] * ld + j], for j < width. */
 typedef void gemm_gather_fn(uint64_t n, const uint32_t *at, const float *val,

@@ -12,8 +12,8 @@
 
 enum { LINE_TRIES = 20 };
 
-#define ARMIJO 1e-4    /* share of the promised decrease that a step must bring */
-#define CURVATURE 0.9  /* share of the slope that may be left after a step */
+#define ARMIJO 1e-4   /* share of the promised decrease that a step must bring */
+#define CURVATURE 0.9 /* share of the slope that may be left after a step */
 
 typedef struct state {
     size_t n;

@@ -25,15 +25,16 @@ typedef struct problem {
     double total_weight;
     const float *model; /* of this evaluation */
     float *gradient;
-    float *delta;      /* [n, k]: logits, then d loss / d logits */
-    double *loss;      /* [chunks of rows] */
+    float *delta; /* [n, k]: logits, then d loss / d logits */
+    double *loss; /* [chunks of rows] */
 } problem;
 
 size_t logit_size(uint32_t d, uint32_t k)
 {
     size_t n;
-    return st_mul_ok((size_t)d + 1, k, &n) && st_mul_ok(n, sizeof(float), &(size_t){0}) ? n
-                                                                                        : 0;
+    return st_mul_ok((size_t)d + 1, k, &n) && st_mul_ok(n, sizeof(float), &(size_t){0})
+               ? n
+               : 0;
 }
 
 static uint32_t n_chunks(uint32_t n, uint32_t size)
@@ -86,8 +87,8 @@ static void bias_chunk(void *arg, uint32_t chunk, uint32_t worker)
     const logits_job *job = arg;
     (void)worker;
     const float *bias = job->model + (size_t)job->rows->d * job->k;
-    uint32_t end = (chunk + 1) * CHUNK_ROWS < job->rows->n ? (chunk + 1) * CHUNK_ROWS
-                                                            : job->rows->n;
+    uint32_t end =
+        (chunk + 1) * CHUNK_ROWS < job->rows->n ? (chunk + 1) * CHUNK_ROWS : job->rows->n;
     for (uint32_t r = chunk * CHUNK_ROWS; r < end; r++) {
         memcpy(job->z + (size_t)r * job->k, bias, job->k * sizeof *bias);
         if (job->rows->sparse)
@@ -145,7 +146,7 @@ static void feature_chunk(void *arg, uint32_t chunk, uint32_t worker)
     (void)worker;
     const sparse *t = p->turned;
     uint32_t end = (chunk + 1) * CHUNK_FEATURES < t->n_rows ? (chunk + 1) * CHUNK_FEATURES
-                                                             : t->n_rows;
+                                                            : t->n_rows;
     for (uint32_t f = chunk * CHUNK_FEATURES; f < end; f++) {
         float *out = p->gradient + (size_t)f * p->k;
         uint64_t from = t->start[f];

@@ -2,8 +2,8 @@
  *
  * Minimises  sum of weight * -log p(label | row) / sum of weights
  *          + l2 / 2 * |W - prior|^2
- * by L-BFGS.  The model is (d + 1) * K floats: weights of feature f at [f * K], the biases,
- * which are not shrunk, at [d * K].
+ * by L-BFGS.  The model is (d + 1) * K floats: weights of feature f at [f * K], the
+ * biases, which are not shrunk, at [d * K].
  *
  * The same rows give the same bytes on any number of threads. */
 #ifndef STATS_LOGISTIC_H

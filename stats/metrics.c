@@ -90,8 +90,8 @@ int metrics_ece_noise(const double *confidence, uint32_t n, double *ret_ece, st_
     return 0;
 }
 
-static void count_labels(const double *probs, const int32_t *labels, uint32_t n, uint32_t k,
-                         metrics_label *count)
+static void count_labels(const double *probs, const int32_t *labels, uint32_t n,
+                         uint32_t k, metrics_label *count)
 {
     memset(count, 0, k * sizeof *count);
     for (uint32_t i = 0; i < n; i++) {
@@ -193,7 +193,8 @@ int metrics_bootstrap(const double *values, uint32_t n, uint32_t draws, double l
                       uint64_t seed, metrics_interval *ret_interval, st_err *err)
 {
     if (n == 0 || draws == 0 || !(level > 0 && level < 1))
-        return st_err_set(err, ST_EINVAL, "bootstrap: no rows, no draws, or level %g", level);
+        return st_err_set(err, ST_EINVAL, "bootstrap: no rows, no draws, or level %g",
+                          level);
     double *means = st_zalloc_n(draws, sizeof *means);
     if (!means)
         return st_err_set(err, ST_ENOMEM, "bootstrap: out of memory");

@@ -193,7 +193,9 @@ static void test_logistic_prior(void **state)
         weights[i] = (float)(1 + i % 4);
     gemm *g = new_gemm(NULL);
     logit_rows rows = {.dense = t.x, .n = N, .d = D};
-    logit_opts opts = {.l2 = 0.01, .prior = prior, .weights = weights,
+    logit_opts opts = {.l2 = 0.01,
+                       .prior = prior,
+                       .weights = weights,
                        .search = {.max_iters = 500, .tolerance = 1e-10}};
     lbfgs_end end;
     assert_int_equal(logit_fit(g, &rows, t.y, K, &opts, model, &end, NULL), 0);
@@ -289,7 +291,8 @@ static void test_noise(void **state)
 static void test_intervals(void **state)
 {
     (void)state;
-    metrics_interval w = metrics_wilson(8, 10, 1.959963985); /* R: prop.test, no correction */
+    metrics_interval w =
+        metrics_wilson(8, 10, 1.959963985); /* R: prop.test, no correction */
     assert_true(fabs(w.low - 0.4901625) < 1e-6 && fabs(w.high - 0.9433178) < 1e-6);
     w = metrics_wilson(0, 20, 1.959963985);
     assert_true(w.low < 1e-12 && fabs(w.high - 0.1611252) < 1e-6);
@@ -376,18 +379,12 @@ static void test_folds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_gather),
-        cmocka_unit_test(test_lbfgs),
-        cmocka_unit_test(test_logistic),
-        cmocka_unit_test(test_logistic_prior),
-        cmocka_unit_test(test_logistic_sparse),
-        cmocka_unit_test(test_metrics),
-        cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_intervals),
-        cmocka_unit_test(test_temperature),
-        cmocka_unit_test(test_blend),
-        cmocka_unit_test(test_folds),
+        cmocka_unit_test(test_gemm),           cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_lbfgs),          cmocka_unit_test(test_logistic),
+        cmocka_unit_test(test_logistic_prior), cmocka_unit_test(test_logistic_sparse),
+        cmocka_unit_test(test_metrics),        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_intervals),      cmocka_unit_test(test_temperature),
+        cmocka_unit_test(test_blend),          cmocka_unit_test(test_folds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

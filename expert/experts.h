@@ -1,14 +1,14 @@
-/* expert/parts.h - what an expert is made of, inside this room.
+/* expert/experts.h - what an expert is made of, inside this room.
  *
  * An artifact owns everything below it, whether it was fitted a moment ago or read from a
  * file: fit fills one, pool reads one, and neither can tell the difference.
  *
  * A reading says how a text becomes numbers with a model: which layers' states, pooled
  * how, of the bare text or inside the prompt.  Each layer's vector is scaled to unit
- * length; the vectors stand side by side, `width` floats in all.  A scaling, fitted on the
- * training rows, then makes every number of mean 0 and variance 1 / width. */
-#ifndef EXPERT_PARTS_H
-#define EXPERT_PARTS_H
+ * length; the vectors stand side by side, `width` floats in all.  A scaling, fitted on
+ * the training rows, then makes every number of mean 0 and variance 1 / width. */
+#ifndef EXPERT_EXPERTS_H
+#define EXPERT_EXPERTS_H
 #include "expert/artifact.h"
 #include "expert/lm.h"
 #include "expert/question.h"
@@ -106,6 +106,7 @@ uint32_t expert_width(const expert *x); /* floats of its reading; 0 for words */
 ST_NODISCARD int artifact_new(const char *contract, const question *q,
                               const artifact_model *models, uint32_t n_models,
                               artifact **ret_artifact, st_err *err);
-ST_NODISCARD int artifact_set(artifact *a, const char *key, const char *value, st_err *err);
+ST_NODISCARD int artifact_set(artifact *a, const char *key, const char *value,
+                              st_err *err);
 ST_NODISCARD int artifact_save(const artifact *a, const char *path, st_err *err);
 #endif
