@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ int st_buf_room(st_buf *buf, size_t more)
         return 0;
     size_t cap = buf->cap ? buf->cap : 64;
     while (cap <= need)
-        cap = cap > need / 2 ? need + 1 : cap * 2;
+        cap = cap > SIZE_MAX / 2 ? need + 1 : cap * 2;
     char *data = st_realloc_n(buf->data, cap, 1);
     if (!data)
         return buf->code = ST_ENOMEM;
