@@ -126,7 +126,8 @@ static int add_unpacked(rt *r, frame *f, const node_args *args, tcall *call, siz
         val *pos = rt_take(r, n, sizeof *pos);
         if (!pos)
             return r->err->code;
-        memcpy(pos, call->pos, call->n_pos * sizeof *pos);
+        if (call->n_pos)
+            memcpy(pos, call->pos, call->n_pos * sizeof *pos);
         if (items->n)
             memcpy(pos + call->n_pos, items->v, items->n * sizeof *pos);
         call->pos = pos;

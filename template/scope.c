@@ -319,6 +319,8 @@ static int look_params(resolver *x, symbols *s, node *const *names, size_t n)
 /* The target of a `for`: every name in it is a parameter of the body. */
 static int look_target(resolver *x, symbols *s, const node *n)
 {
+    if (n->type == N_NAME && tstr_is(n->name, "loop"))
+        return rt_fail(&x->p->r, ST_EFORMAT, "cannot assign to `loop`");
     if (n->type == N_NAME)
         return note_param(x, s, n->name);
     int rc = 0;
@@ -522,8 +524,6 @@ static int place_for(resolver *x, symbols *s, node *n)
 {
     node_for *f = n->loop;
     int rc = place(x, s, f->iter);
-    if (!rc && reads(f->target, "loop"))
-        return rt_fail(&x->p->r, ST_EFORMAT, "cannot assign to `loop`");
     if (!rc && f->test)
         rc = place_loop_part(x, s, f, true, &f->test_scope);
     if (!rc)
