@@ -40,6 +40,7 @@
     X(nemotron)                                                                          \
     X(hunyuan)                                                                           \
     X(seedoss)                                                                           \
+    X(lfm2)                                                                              \
     X(minimax)
 #define FAMILY_DECLARE(name) extern const family family_##name;
 FAMILIES(FAMILY_DECLARE)

@@ -164,14 +164,15 @@ static int read_heads(loader *ld, st_err *err)
         rc = ST_EFORMAT;
     if (!rc)
         rc = read_per_layer_or(ld, "attention.head_count_kv", offsetof(layer, n_kv),
-                               offsetof(layer, n_head), 1, MAX_HEADS, err);
+                               offsetof(layer, n_head), ld->family->conv ? 0 : 1,
+                               MAX_HEADS, err);
     if (!rc)
         rc = read_head_dim(ld, "attention.key_length", offsetof(layer, dim_k), err);
     if (!rc)
         rc = read_head_dim(ld, "attention.value_length", offsetof(layer, dim_v), err);
     for (uint32_t i = 0; i < ld->m->info.n_layers && !rc; i++) {
         const layer *l = &ld->m->layers[i];
-        if (l->n_head % l->n_kv)
+        if (l->n_kv && l->n_head % l->n_kv)
             rc = st_err_set(err, ST_EFORMAT,
                             "key '%s.attention.head_count_kv': %u key heads "
                             "do not divide %u heads",

@@ -243,9 +243,13 @@ static void attend(const pass *p, const layer *l, const kact *h)
     kact att = wk->att;
     att.n = p->n;
     att.cols = l->n_head * l->dim_v;
-    multiply_qkv(p, l, h);
-    work_rows(wk, p->n, qkv_rows, &s);
-    work_rows(wk, p->n * l->n_kv, attend_items, &s);
+    if (l->conv.n_taps) {
+        conv_run(p, l, &s.kv, h);
+    } else {
+        multiply_qkv(p, l, h);
+        work_rows(wk, p->n, qkv_rows, &s);
+        work_rows(wk, p->n * l->n_kv, attend_items, &s);
+    }
     work_quantise(wk, &att, &l->o.w);
     work_products(wk, &(product){&l->o.w, att, wk->out, p->m->info.n_embd}, 1);
     if (l->o.bias)

@@ -26,6 +26,9 @@ void ffn_run(const pass *p, const ffn *f, const kact *x, float *ret);
 /* Activation of one row: act[n_ff] from up, and from itself when gated apart. */
 void ffn_activate(const kern *k, const ffn *f, float *up, float *act);
 
+/* wk->att rows = the convolution of l over h; what later tokens need goes to kv. */
+void conv_run(const pass *p, const layer *l, const kkv *kv, const kact *h);
+
 /* wk->out[n, n_embd] = experts of l->moe over x. */
 void moe_run(const pass *p, const mixture *moe, const kact *x);
 #endif

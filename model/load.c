@@ -75,6 +75,21 @@ static int fill_qk_norms(loader *ld, uint32_t il, layer *l, st_err *err)
                           &l->k_norm, err);
 }
 
+static int fill_conv(loader *ld, uint32_t il, layer *l, st_err *err)
+{
+    uint32_t n_embd = ld->m->info.n_embd, n_taps = l->conv.n_taps;
+    uint64_t n = (uint64_t)n_taps * n_embd;
+    char name[NAME_ROOM];
+    int rc = fill_block_linear(ld, il, "shortconv.in_proj", 3 * n_embd, n_embd,
+                               &l->conv.in, err);
+    if (!rc)
+        rc = bind_vector(&ld->binder, name_of(name, "blk.%u.shortconv.conv.weight", il),
+                         0, n, n, &l->conv.taps, err);
+    return rc ? rc
+              : fill_block_linear(ld, il, "shortconv.out_proj", n_embd, n_embd, &l->o,
+                                  err);
+}
+
 static int fill_attention(loader *ld, uint32_t il, layer *l, st_err *err)
 {
     uint32_t n_embd = ld->m->info.n_embd;
@@ -194,7 +209,7 @@ static int fill_layer(loader *ld, uint32_t il, st_err *err)
         if (rc)
             return rc;
     }
-    int rc = fill_attention(ld, il, l, err);
+    int rc = l->conv.n_taps ? fill_conv(ld, il, l, err) : fill_attention(ld, il, l, err);
     if (rc)
         return rc;
     return l->moe ? fill_moe(ld, il, l->moe, err) : fill_ffn(ld, il, "", &l->ffn, err);
@@ -267,9 +282,10 @@ static void count_macs(model *m)
 {
     for (uint32_t i = 0; i < m->info.n_layers; i++) {
         const layer *l = &m->layers[i];
-        m->info.macs_per_token += linear_macs(&l->qkv) + linear_macs(&l->q) +
-                                  linear_macs(&l->k) + linear_macs(&l->v) +
-                                  linear_macs(&l->o) + ffn_macs(&l->ffn);
+        m->info.macs_per_token += linear_macs(&l->qkv) + linear_macs(&l->conv.in) +
+                                  linear_macs(&l->q) + linear_macs(&l->k) +
+                                  linear_macs(&l->v) + linear_macs(&l->o) +
+                                  ffn_macs(&l->ffn);
         if (l->moe)
             m->info.macs_per_token += linear_macs(&l->moe->router) +
                                       l->moe->n_used * ffn_macs(&l->moe->experts[0]) +

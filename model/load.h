@@ -35,6 +35,7 @@ typedef struct family {
     bool encoder;    /* every token sees the whole text */
     bool q_norm_row; /* q and k norms over all heads at once */
     bool norm_after_rope;
+    bool conv; /* layers without key heads are convolutions */
     const char *embd_norm, *out_norm; /* tensor names, as in layer_names */
     const char *positions, *types;    /* learned positions, token types */
     layer_names layer;

@@ -68,6 +68,15 @@ typedef struct mixture {
     float scale;    /* of the weights, last */
 } mixture;
 
+/* A gated convolution over the last few tokens, instead of attention (LFM2):
+ *     b, c, u = in(h)    z = b * u    y = c * sum of taps[j] * z[now - n_taps + 1 + j]
+ * z is kept where attention would keep values. */
+typedef struct conv {
+    linear in;         /* 3 n_embd rows: b, c, u */
+    const float *taps; /* [n_embd, n_taps], oldest first */
+    uint32_t n_taps;   /* 0: no convolution */
+} conv;
+
 enum { ROPE_OFF = 255 };
 
 typedef struct layer {
@@ -84,6 +93,7 @@ typedef struct layer {
     linear qkv; /* rows q, k, v; or */
     linear q, k, v;
     linear o;
+    conv conv; /* instead of q, k, v */
     norm q_norm, k_norm; /* of each head, or of the whole row when q_norm_row */
     bool q_norm_row;
     const float *sinks; /* [n_head] or NULL */
@@ -132,8 +142,11 @@ static inline uint32_t layer_v_dim(const layer *l)
     return l->n_kv * l->dim_v;
 }
 
+/* Columns of the branch's first product. */
 static inline uint32_t layer_qkv_dim(const layer *l)
 {
+    if (l->conv.n_taps)
+        return l->conv.in.w.rows;
     return layer_q_dim(l) + layer_k_dim(l) + layer_v_dim(l);
 }
 #endif
