@@ -23,13 +23,17 @@
 
 #define GOLDENS "../shared/goldens/"
 
+static const char quantised[] = GOLDENS "quant/models/llama-256-q4_0.gguf";
+
 enum { TEXT = 90 }; /* tokens: more than one page */
 
 static const char *const models[] = {
     GOLDENS "logits/llama-gqa/model-f32.gguf",
     GOLDENS "logits/gemma2/model-f32.gguf",
     GOLDENS "logits/qwen2moe/model-f32.gguf",
-    GOLDENS "quant/models/llama-256-q4_0.gguf",
+    GOLDENS "logits/lfm2/model-f32.gguf",
+    GOLDENS "logits/gptoss/model-f32.gguf",
+    quantised,
     GOLDENS "quant/models/llama-256-q4_k_m.gguf",
 };
 
@@ -909,7 +913,7 @@ static void engines_share_a_model(void **state)
     (void)state;
     if (!have_goldens())
         return;
-    fixture_init(&f, models[3]);
+    fixture_init(&f, quantised);
     text_draw(&f, ids, TEXT);
     float *want = reference(&f, ids, TEXT);
     for (int i = 0; i < 2; i++) {
