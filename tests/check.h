@@ -34,8 +34,9 @@ void blocks_fill(st_rng *rng, st_dtype type, unsigned char *p, size_t n_blocks);
 /* Memory for tests: ends the program when there is none. */
 void *check_alloc(size_t bytes);
 
-/* Random floats of a kind: normal-ish values, zeros, huge, tiny, one outlier a row. */
-enum { FILL_PLAIN, FILL_ZERO, FILL_HUGE, FILL_TINY, FILL_OUTLIER, FILL_KINDS };
+/* Random floats of a kind: normal-ish values, zeros, huge, tiny, outliers, and the same
+ * everywhere (sums at their largest). */
+enum { FILL_PLAIN, FILL_ZERO, FILL_HUGE, FILL_TINY, FILL_OUTLIER, FILL_SAME, FILL_KINDS };
 void floats_fill(st_rng *rng, int kind, float *x, size_t n);
 
 void check_matmul(check *c);

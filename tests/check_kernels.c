@@ -38,14 +38,23 @@ static uint16_t half_random(st_rng *rng)
     return (uint16_t)(0x2000 | (st_rng_u64(rng) & 0x87FF));
 }
 
+/* Random bytes, or in one block of four the same byte everywhere: codes at their ends. */
+static void bytes_fill(st_rng *rng, unsigned char *p, size_t n)
+{
+    static const unsigned char ends[5] = {0xFF, 0x80, 0x00, 0x77, 0x7F};
+    int end = ends[st_rng_below(rng, 5)];
+    bool same = st_rng_below(rng, 4) == 0;
+    for (size_t i = 0; i < n; i++)
+        p[i] = (unsigned char)(same ? (uint64_t)end : st_rng_u64(rng));
+}
+
 void blocks_fill(st_rng *rng, st_dtype type, unsigned char *p, size_t n_blocks)
 {
     const st_dtype_info *info = st_dtype_get((uint32_t)type);
     for (size_t b = 0; b < n_blocks; b++, p += info->bytes) {
-        for (size_t i = 0; i < info->bytes; i++)
-            p[i] = (unsigned char)st_rng_u64(rng);
         uint16_t h[2] = {half_random(rng), half_random(rng)};
         float f = (float)st_rng_unit(rng) - 0.5f;
+        bytes_fill(rng, p, info->bytes);
         if (type == ST_F32)
             memcpy(p, &f, 4);
         else if (type == ST_BF16)
@@ -55,31 +64,25 @@ void blocks_fill(st_rng *rng, st_dtype type, unsigned char *p, size_t n_blocks)
                                                         : st_rng_below(rng, 3));
         else if (type == ST_Q2_K)
             memcpy(p + 80, h, 4);
-        else if (type == ST_Q3_K)
-            memcpy(p + 108, h, 2);
-        else if (type == ST_Q6_K)
-            memcpy(p + 208, h, 2);
+        else if (type == ST_Q3_K || type == ST_Q6_K)
+            memcpy(p + info->bytes - 2, h, 2);
         else
             memcpy(p, h, info->bytes < 4 ? 2 : 4);
-        if (info->bytes > 4 && st_rng_below(rng, 8) == 0) /* extreme codes */
-            memset(p + (type == ST_Q8_0 || type == ST_Q4_0 ? 2 : info->bytes - 16),
-                   b % 2 ? 0xFF : 0x80, 14);
-        if (type == ST_Q6_K || type == ST_Q3_K)
-            memcpy(p + info->bytes - 2, h, 2);
-        if (type == ST_Q2_K)
-            memcpy(p + 80, h, 4);
     }
 }
 
 void floats_fill(st_rng *rng, int kind, float *x, size_t n)
 {
-    const float scale[FILL_KINDS] = {3, 0, 1e30f, 1e-34f, 1};
+    const float scale[FILL_KINDS] = {3, 0, 1e30f, 1e-34f, 1, 0};
+    const float same = st_rng_below(rng, 2) ? 2.5f : -2.5f;
     for (size_t i = 0; i < n; i++) {
         x[i] = ((float)st_rng_unit(rng) - 0.5f) * scale[kind];
         if (kind == FILL_OUTLIER && st_rng_below(rng, 100) == 0)
             x[i] *= 1000;
         if (kind == FILL_HUGE && i % 5 == 0) /* every code at its end */
             x[i] = i % 2 ? 1e30f : -1e30f;
+        if (kind == FILL_SAME)
+            x[i] = same;
     }
 }
 

@@ -153,7 +153,7 @@ void check_matmul(check *c)
         for (uint32_t n = 1; n <= 17; n++)
             case_check(c, type, 1 + n * 5 % 37, block * (1 + n % 5), n, FILL_PLAIN);
         for (int kind = 0; kind < FILL_KINDS; kind++)
-            case_check(c, type, 20, block * 3, 5, kind);
+            case_check(c, type, 36, block * 3, 5, kind);
         case_check(c, type, 33, block == 256 ? 768 : 576, 29, FILL_OUTLIER);
         case_check(c, type, 16, block, 97, FILL_PLAIN); /* more than one group */
         case_check(c, type, 3, block == 256 ? 2304 : 2080, 2, FILL_HUGE);
@@ -230,7 +230,7 @@ void bench_matmul(const kern *k)
                st_dtype_get((uint32_t)type)->name, one, all);
         if (k->isa != ST_ISA_C) {
             size_t bytes;
-            uint32_t rows = 98304;
+            uint32_t rows = 98304 / (type == ST_F32 ? 4 : 1); /* 40 to 200 MB */
             if (!kmat_bytes(type, rows, 1024, &bytes))
                 abort();
             double far = gmacs(k, type, rows, 1024, 1);
