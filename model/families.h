@@ -36,10 +36,12 @@
     X(gptneox)                                                                           \
     X(gptoss)                                                                            \
     X(falcon)                                                                            \
+    X(apertus)                                                                           \
     X(arcee)                                                                             \
     X(nemotron)                                                                          \
     X(hunyuan)                                                                           \
     X(seedoss)                                                                           \
+    X(gemma4)                                                                            \
     X(lfm2)                                                                              \
     X(minimax)
 #define FAMILY_DECLARE(name) extern const family family_##name;

@@ -35,9 +35,18 @@ static void silu(float *x, uint32_t n)
         x[i] = x[i] / (1.0f + expf(-x[i]));
 }
 
-static void activate_alone(const kern *k, act_kind act, float *x, uint32_t n)
+static void xielu_run(const xielu *p, float *x, uint32_t n)
 {
-    switch (act) {
+    for (uint32_t i = 0; i < n; i++) {
+        float v = x[i];
+        x[i] = v > 0.0f ? p->alpha_p * v * v + p->beta * v
+                        : (expm1f(fminf(v, p->eps)) - v) * p->alpha_n + p->beta * v;
+    }
+}
+
+static void activate_alone(const kern *k, const ffn *f, float *x, uint32_t n)
+{
+    switch (f->act) {
     case ACT_SILU:
         silu(x, n);
         break;
@@ -50,15 +59,18 @@ static void activate_alone(const kern *k, act_kind act, float *x, uint32_t n)
     case ACT_RELU2:
         relu2(x, n);
         break;
+    case ACT_XIELU:
+        xielu_run(&f->xielu, x, n);
+        break;
     case ACT_SWIGLU_CLAMP: /* has no form without a gate */
         break;
     }
 }
 
-static void activate_gated(const kern *k, act_kind act, float *g, const float *u,
+static void activate_gated(const kern *k, const ffn *f, float *g, const float *u,
                            uint32_t n)
 {
-    switch (act) {
+    switch (f->act) {
     case ACT_SILU:
         k->silu_mul(g, u, n);
         break;
@@ -67,7 +79,8 @@ static void activate_gated(const kern *k, act_kind act, float *g, const float *u
         break;
     case ACT_GELU_ERF:
     case ACT_RELU2:
-        activate_alone(k, act, g, n);
+    case ACT_XIELU:
+        activate_alone(k, f, g, n);
         k->mul(g, u, n);
         break;
     case ACT_SWIGLU_CLAMP:
@@ -82,7 +95,7 @@ void ffn_activate(const kern *k, const ffn *f, float *up, float *act)
         k->add(up, f->up.bias, f->up.w.rows);
     if (!f->gated) {
         memcpy(act, up, f->n_ff * sizeof *act);
-        activate_alone(k, f->act, act, f->n_ff);
+        activate_alone(k, f, act, f->n_ff);
         return;
     }
     if (!f->gate.w.data) { /* the gate is the first half of up */
@@ -91,7 +104,7 @@ void ffn_activate(const kern *k, const ffn *f, float *up, float *act)
     } else if (f->gate.bias) {
         k->add(act, f->gate.bias, f->n_ff);
     }
-    activate_gated(k, f->act, act, up, f->n_ff);
+    activate_gated(k, f, act, up, f->n_ff);
 }
 
 static void activate_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)

@@ -428,6 +428,26 @@ int load_windows(loader *ld, uint32_t period, bool full_first, st_err *err)
     return 0;
 }
 
+int load_heads_sliding(loader *ld, st_err *err)
+{
+    uint32_t dim_k, dim_v;
+    int rc = load_u32(ld, "attention.key_length_swa", 0, &dim_k, err);
+    if (!rc)
+        rc = load_u32(ld, "attention.value_length_swa", 0, &dim_v, err);
+    if (!rc)
+        rc = check_range(ld, "attention.key_length_swa", dim_k, 0, MAX_HEAD_DIM, err);
+    if (!rc)
+        rc = check_range(ld, "attention.value_length_swa", dim_v, 0, MAX_HEAD_DIM, err);
+    for (uint32_t i = 0; i < ld->m->info.n_layers && !rc; i++) {
+        layer *l = &ld->m->layers[i];
+        if (l->window && dim_k)
+            l->dim_k = dim_k;
+        if (l->window && dim_v)
+            l->dim_v = dim_v;
+    }
+    return rc;
+}
+
 /* ---- experts ---- */
 
 static int read_gating(loader *ld, const expert_style *style, mixture *moe, st_err *err)

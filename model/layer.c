@@ -132,6 +132,9 @@ static void qkv_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
         norm_heads(m, &l->k_norm, l->q_norm_row, k, l->n_kv, l->dim_k);
         if (!m->norm_after_rope)
             rotate(s, t, q, k);
+        for (uint32_t h = 0; l->v_norm && h < l->n_kv; h++)
+            m->kern->rms_norm(v + (size_t)h * l->dim_v, NULL, m->eps, l->dim_v,
+                              v + (size_t)h * l->dim_v);
         m->kern->kv_store(&s->kv, span->pages, span->start + at->i, k, v);
     }
 }
@@ -269,6 +272,15 @@ static void feed(const pass *p, const layer *l, const kact *h)
     ffn_run(p, &l->ffn, h, p->wk->out);
 }
 
+static void scale_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+{
+    const step *s = arg;
+    size_t n_embd = s->p->m->info.n_embd;
+    (void)worker;
+    for (size_t i = row0 * n_embd; i < row1 * n_embd; i++)
+        s->p->wk->x[i] *= *s->l->out_scale;
+}
+
 void layer_run(const pass *p, const layer *l)
 {
     kact h = enter(p, &l->attn_pre);
@@ -283,4 +295,6 @@ void layer_run(const pass *p, const layer *l)
     }
     feed(p, l, &h);
     leave(p, &l->ffn_post, &l->ffn_out);
+    if (l->out_scale)
+        work_rows(p->wk, p->n, scale_rows, &(step){.p = p, .l = l});
 }

@@ -209,6 +209,13 @@ static int fill_layer(loader *ld, uint32_t il, st_err *err)
         if (rc)
             return rc;
     }
+    if (names->out_scale) {
+        char name[NAME_ROOM];
+        name_of(name, "%s%s.weight", prefix, names->out_scale);
+        int rc = bind_vector(&ld->binder, name, 0, 1, 1, &l->out_scale, err);
+        if (rc)
+            return rc;
+    }
     int rc = l->conv.n_taps ? fill_conv(ld, il, l, err) : fill_attention(ld, il, l, err);
     if (rc)
         return rc;

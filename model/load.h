@@ -17,6 +17,7 @@ typedef struct layer_names {
     const char *q_norm, *k_norm;
     const char *sinks;
     const char *ffn_pre, *ffn_post, *ffn_out;
+    const char *out_scale;
 } layer_names;
 
 typedef enum rope_pairs {
@@ -81,6 +82,10 @@ typedef struct expert_style {
     bool normalise;
 } expert_style;
 ST_NODISCARD int load_experts(loader *ld, const expert_style *style, st_err *err);
+
+/* Sliding layers have heads of their own width: attention.key_length_swa and
+ * attention.value_length_swa, where the file has them. */
+ST_NODISCARD int load_heads_sliding(loader *ld, st_err *err);
 
 /* Every layer's score scale. */
 void load_attn_scale(loader *ld, float scale);

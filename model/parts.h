@@ -35,17 +35,26 @@ typedef enum act_kind {
     ACT_GELU_TANH,
     ACT_GELU_ERF,
     ACT_RELU2,       /* max(0, x)^2 */
+    ACT_XIELU,       /* Huang 2025: a quadratic above 0, an exponential below */
     ACT_SWIGLU_CLAMP /* gpt-oss: min(g, 7) sigmoid(1.702 g) (clamp(u, -7, 7) + 1) */
 } act_kind;
 
 /* down(act(gate x) * up x), or down(act(up x)) when not gated.  When `gate` is absent in
  * a gated one, up has 2 * n_ff rows: the gate's first. */
+typedef struct xielu { /* alphas already through softplus */
+    float alpha_p;
+    float alpha_n;
+    float beta;
+    float eps;
+} xielu;
+
 typedef struct ffn {
     linear gate;
     linear up;
     linear down;
     uint32_t n_ff; /* 0: absent */
     act_kind act;
+    xielu xielu; /* of ACT_XIELU */
     bool gated;
 } ffn;
 
@@ -93,13 +102,15 @@ typedef struct layer {
     linear qkv; /* rows q, k, v; or */
     linear q, k, v;
     linear o;
-    conv conv; /* instead of q, k, v */
+    conv conv;           /* instead of q, k, v */
     norm q_norm, k_norm; /* of each head, or of the whole row when q_norm_row */
     bool q_norm_row;
+    bool v_norm;        /* heads of v are scaled to a mean square of one */
     const float *sinks; /* [n_head] or NULL */
     norm ffn_pre, ffn_post, ffn_out;
     ffn ffn;
-    mixture *moe; /* instead of ffn; owned */
+    mixture *moe;           /* instead of ffn; owned */
+    const float *out_scale; /* [1], of the layer's output; or NULL */
 } layer;
 
 struct model {
