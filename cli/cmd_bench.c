@@ -211,13 +211,11 @@ static bool applies(const bench *b, const row *r, const char *only)
 
 static int report(bench *b, const char *only, json_t *out, bool text, st_err *err)
 {
-    bool any = false;
     for (size_t i = 0; i < ST_COUNT(rows); i++) {
         const row *r = &rows[i];
         double us = 0;
         if (!applies(b, r, only))
             continue;
-        any = true;
         int rc = median(b, r->fn, &us, err);
         if (rc < 0)
             return rc;
@@ -230,8 +228,14 @@ static int report(bench *b, const char *only, json_t *out, bool text, st_err *er
                                                "limit_share", f.share)) < 0)
             return st_err_set(err, ST_ENOMEM, "no memory for a report");
     }
-    if (any)
-        return 0;
+    return 0;
+}
+
+static int check_only(const bench *b, const char *only, st_err *err)
+{
+    for (size_t i = 0; i < ST_COUNT(rows); i++)
+        if (applies(b, &rows[i], only))
+            return 0;
     st_err_set(err, ST_EINVAL, "nothing to measure%s%s", only ? ": " : "",
                only ? only : "");
     st_err_hint(err,
@@ -243,7 +247,11 @@ static int measure(bench *b, const char *only, bool as_json, st_err *err)
 {
     st_isa isa;
     unsigned threads = workers_count(engine_workers(b->lm->engine));
-    int rc = st_cpu_isa(&isa, err);
+    int rc = check_only(b, only, err);
+    if (rc == 0 && b->info->has_head && engine_n_ctx(b->lm->engine) < PREFILL)
+        rc = st_err_set(err, ST_EINVAL, "the context is shorter than %d tokens", PREFILL);
+    if (rc == 0)
+        rc = st_cpu_isa(&isa, err);
     if (rc == 0)
         rc = limits_measure(engine_workers(b->lm->engine), &b->limits, err);
     if (rc < 0)
@@ -277,8 +285,6 @@ static int run(cli_args *args, st_err *err)
     b.logits = st_alloc_n(b.info->n_vocab, sizeof *b.logits);
     if (!b.logits)
         rc = st_err_set(err, ST_ENOMEM, "no memory for logits");
-    else if (engine_n_ctx(b.lm->engine) < PREFILL)
-        rc = st_err_set(err, ST_EINVAL, "the context is shorter than %d tokens", PREFILL);
     else
         rc = measure(&b, cli_get(args, "only"), cli_flag(args, "json"), err);
     st_free(b.logits);

@@ -250,6 +250,12 @@ static int run(cli_args *args, st_err *err)
         rc = cli_open_model(args, &t.lm, err);
     if (rc < 0)
         return rc;
+    if (!model_about(t.lm->model)->has_head) {
+        rc = st_err_set(err, ST_EUNSUPPORTED, "the model '%s' gives no logits",
+                        model_about(t.lm->model)->arch);
+        st_err_hint(err, "an encoder makes embeddings: stint embed");
+        goto out;
+    }
     t.logits = st_alloc_n(model_about(t.lm->model)->n_vocab, sizeof *t.logits);
     if (!t.logits)
         rc = st_err_set(err, ST_ENOMEM, "no memory for logits");
@@ -257,6 +263,7 @@ static int run(cli_args *args, st_err *err)
         rc = cli_each_row(input ? input : "-", row_answer, &t, err);
     else
         rc = operand_answer(&t, cli_operand(args, 0), err);
+out:
     st_free(t.logits);
     lm_close(t.lm);
     return rc;

@@ -204,6 +204,105 @@ static void shell_and_manual(void **state)
         0);
 }
 
+#define GOLDENS "../shared/goldens/"
+#define BERT GOLDENS "embed/bert-e2e-f16.gguf"
+#define LLAMA GOLDENS "logits/llama-gqa/model-f32.gguf"
+
+static bool have_goldens(void)
+{
+    if (access(BERT, R_OK) == 0)
+        return true;
+    print_message("SKIP: " GOLDENS " is not here\n");
+    return false;
+}
+
+/* Rows in any batch give the same lines, in order; a long text names its line. */
+static void embed_rows(void **state)
+{
+    static const char rows[] = GOLDENS "embed/bert-e2e-f16.embeddings.jsonl";
+    char words[512], *whole;
+    (void)state;
+    if (!have_goldens())
+        return;
+    snprintf(words, sizeof words, "embed -m " BERT " --jsonl -i %s", rows);
+    assert_int_equal(stint(words), 0);
+    whole = st_strdup(output);
+    snprintf(words, sizeof words, "embed -m " BERT " --jsonl --batch 7 -t 1 < %s", rows);
+    assert_int_equal(stint(words), 0);
+    assert_string_equal(output, whole);
+    st_free(whole);
+    json_t *row = json_loads(output, JSON_DISABLE_EOF_CHECK, NULL);
+    double sum = 0;
+    for (size_t i = 0; i < json_array_size(json_object_get(row, "embedding")); i++) {
+        const json_t *x = json_array_get(json_object_get(row, "embedding"), i);
+        sum += json_number_value(x) * json_number_value(x);
+    }
+    assert_true(sum > 0.9999 && sum < 1.0001);
+    json_decref(row);
+}
+
+static void embed_refuses(void **state)
+{
+    (void)state;
+    if (!have_goldens())
+        return;
+    assert_int_equal(stint("embed -m " BERT), 2);
+    says("no text");
+    assert_int_equal(stint("embed -m " BERT " --ctx 8 'a b c d e f g h i j'"), 8);
+    says("the text has 12 tokens, the model reads 8\nhint: split it, or cut it with "
+         "--truncate 8");
+    assert_int_equal(
+        stint("embed -m " BERT " --ctx 8 --truncate 8 'a b c d e f g h i j'"), 0);
+    says("{\"embedding\":[");
+    assert_int_equal(stint("embed -m " BERT " --jsonl -i Makefile"), 5);
+    says("Makefile:1: ");
+    assert_int_equal(stint("embed -m " LLAMA " x"), 6);
+    says("names no pooling");
+    assert_int_equal(stint("embed -m no-such-model x"), 7);
+    assert_int_equal(stint("embed x"), 2);
+}
+
+static void run_prompts(void **state)
+{
+    char *first;
+    (void)state;
+    if (!have_goldens())
+        return;
+    assert_int_equal(stint("run -m " LLAMA " -n 9 --temp 1 --seed 4 hello"), 0);
+    first = st_strdup(output);
+    assert_true(strlen(first) > 1);
+    assert_int_equal(stint("run -m " LLAMA " -n 9 --temp 1 --seed 4 -t 1 hello"), 0);
+    assert_string_equal(output, first);
+    st_free(first);
+    assert_int_equal(stint("run -m " LLAMA " -n 300 --ctx 64 --raw hello"), 0);
+    assert_int_equal(stint("run -m " LLAMA " --ctx 4 --raw 'hello hello hello'"), 8);
+    says("the context holds 4\nhint: ");
+    assert_int_equal(stint("run -m " BERT " hello"), 6);
+    says("gives no logits");
+    assert_int_equal(stint("run -m " LLAMA), 2);
+    assert_int_equal(stint("run -m " LLAMA " --top-p 2 x"), 2);
+    says("--top-p");
+    assert_int_equal(stint("bench -m " LLAMA " --only nothing"), 2);
+    says("--only takes");
+}
+
+static void run_rows(void **state)
+{
+    (void)state;
+    if (!have_goldens())
+        return;
+    assert_int_equal(stint("run -m " LLAMA " -n 3 --jsonl 2>&1 <<'END'\n"
+                           "{\"prompt\": \"a\"}\n{\"messages\": []}\nEND\nexit $?"),
+                     6);
+    says("\"prompt_tokens\":");
+    says("standard input:2: ");
+    says("no chat template");
+    assert_int_equal(
+        stint("run -m " LLAMA " --jsonl 2>&1 <<'END'\n{\"text\": \"a\"}\nEND\nexit $?"),
+        5);
+    says("standard input:1: a row has either");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +314,10 @@ int main(void)
         cmocka_unit_test(dequant),
         cmocka_unit_test(convert_names_what_is_wrong),
         cmocka_unit_test(shell_and_manual),
+        cmocka_unit_test(embed_rows),
+        cmocka_unit_test(embed_refuses),
+        cmocka_unit_test(run_prompts),
+        cmocka_unit_test(run_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
