@@ -176,7 +176,7 @@ int lex_all(parse_state *p);
 int parse_all(parse_state *p, node **ret_body);
 int scope_resolve(parse_state *p, node *body, tscope **ret_root);
 
-/* Parser pieces shared by parse.c and parse_expr.c. */
+/* Parser pieces shared by the parse_*.c files. */
 node *node_new(parse_state *p, node_type type, int line); /* NULL: reported */
 token *tok(parse_state *p);                               /* the present token */
 bool tok_is_op(const parse_state *p, int op);
@@ -189,11 +189,18 @@ int expect_name(parse_state *p, const tstr **ret); /* any name */
 int parse_fail(parse_state *p, const char *fmt, ...) ST_PRINTF(2, 3);
 int fail_token(parse_state *p, const char *what); /* "expected ..., got ..." */
 
+void tok_skip(parse_state *p);
+const char *tok_text(const token *t, char *buf, size_t cap); /* for messages */
+int parse_enter(parse_state *p); /* one level deeper; leave with p->depth-- */
+
 typedef struct node_list {
     node **v;
     size_t n, cap;
 } node_list;
 int node_list_add(parse_state *p, node_list *list, node *n);
+int node_deepen(parse_state *p, node *n, const node *kid); /* count the kid's depth */
+int node_join(parse_state *p, node_type type, int line, node *a, node *b, node **ret);
+int node_take(parse_state *p, node *n, const node_list *list); /* as its kids */
 
 /* A list of expressions without brackets; one alone is itself. */
 typedef struct tuple_rules {
@@ -205,5 +212,9 @@ typedef struct tuple_rules {
 } tuple_rules;
 int parse_tuple(parse_state *p, const tuple_rules *rules, node **ret);
 int parse_expression(parse_state *p, node **ret);
+int parse_operand(parse_state *p, node **ret); /* an expression without `a if b` */
+int parse_primary(parse_state *p, const tuple_rules *rules, node **ret);
+int parse_postfix(parse_state *p, node **n);
+int parse_suffixes(parse_state *p, node **n);
 int parse_filters(parse_state *p, node *on, bool first_without_pipe, node **ret);
 #endif

@@ -57,25 +57,6 @@ static int eval_item(rt *r, frame *f, const node *n, val *ret)
     return rc ? rc : val_item(r, obj, key, ret);
 }
 
-static bool is_literal(const node *n)
-{
-    bool all = !n || n->type == N_CONST || n->type == N_TUPLE || n->type == N_LIST ||
-               n->type == N_DICT;
-    for (size_t i = 0; n && all && i < n->n_kids; i++)
-        all = is_literal(n->kids[i]);
-    return all;
-}
-
-/* jinja2 works out a slice of literals while it compiles, where what cannot be sliced is
- * undefined and not an error. */
-static bool is_folded(const node *n, val obj)
-{
-    bool seq = obj.type == V_STR || obj.type == V_LIST;
-    if (seq || !is_literal(n->a))
-        return false;
-    return is_literal(n->kids[0]) && is_literal(n->kids[1]) && is_literal(n->kids[2]);
-}
-
 static int eval_slice(rt *r, frame *f, const node *n, val *ret)
 {
     val obj, part[3] = {val_of(V_NONE), val_of(V_NONE), val_of(V_NONE)};
@@ -84,8 +65,6 @@ static int eval_slice(rt *r, frame *f, const node *n, val *ret)
         if (n->kids[i])
             rc = eval(r, f, n->kids[i], &part[i]);
     }
-    if (!rc && is_folded(n, obj))
-        return val_undef(r, UNDEF_ATTR, val_type_repr(obj), val_of(V_NONE), ret);
     return rc ? rc : val_slice(r, obj, part[0], part[1], part[2], ret);
 }
 

@@ -144,12 +144,13 @@ static int g_raise_exception(rt *r, const targs *a, val *ret)
 #define TIME_MAP(X)                                                                      \
     X('a', "%a")                                                                         \
     X('A', "%A")                                                                         \
-    X('b', "%b") X('B', "%B") X('c', "%a %b %e %T %Y") X('C', "%C") X('d', "%d")         \
-        X('e', "%e") X('F', "%F") X('G', "%G") X('h', "%h") X('H', "%H") X('I', "%I")    \
-            X('j', "%j") X('m', "%m") X('M', "%M") X('n', "%n") X('p', "%p")             \
-                X('r', "%r") X('R', "%R") X('S', "%S") X('t', "%t") X('T', "%T")         \
-                    X('u', "%u") X('U', "%U") X('V', "%V") X('w', "%w") X('W', "%W")     \
-                        X('X', "%X") X('Y', "%Y") X('%', "%%")
+    X('b', "%b")                                                                         \
+    X('B', "%B") X('c', "%a %b %e %T %Y") X('C', "%C") X('d', "%d") X('e', "%e")         \
+        X('F', "%F") X('G', "%G") X('h', "%h") X('H', "%H") X('I', "%I") X('j', "%j")    \
+            X('m', "%m") X('M', "%M") X('n', "%n") X('p', "%p") X('r', "%r")             \
+                X('R', "%R") X('S', "%S") X('t', "%t") X('T', "%T") X('u', "%u")         \
+                    X('U', "%U") X('V', "%V") X('w', "%w") X('W', "%W") X('X', "%X")     \
+                        X('Y', "%Y") X('%', "%%")
 
 static void time_text(const struct tm *now, char directive, char *out, size_t cap)
 {

@@ -12,17 +12,11 @@ static const tuple_rules test_tuple = {.no_cond = true};
 
 static int parse_body(parse_state *p, const char *const *ends, node **ret);
 
-static void next(parse_state *p)
-{
-    if (tok(p)->type != TOK_END)
-        p->at++;
-}
-
 static int expect_block_end(parse_state *p)
 {
     if (tok(p)->type != TOK_BLOCK_END)
         return fail_token(p, "token 'end of statement block'");
-    next(p);
+    tok_skip(p);
     return 0;
 }
 
@@ -33,7 +27,7 @@ static int parse_until(parse_state *p, const char *end, node **ret)
     int rc = expect_block_end(p);
     if (!rc)
         rc = parse_body(p, ends, ret);
-    next(p);
+    tok_skip(p);
     return rc;
 }
 
@@ -139,7 +133,7 @@ static int parse_if(parse_state *p, node *n)
     if (!rc && skip_name(p, "else"))
         rc = parse_until(p, "endif", &n->c);
     else
-        next(p);
+        tok_skip(p);
     n->kids = parts.v;
     n->n_kids = parts.n;
     return rc;
@@ -177,7 +171,7 @@ static int parse_for(parse_state *p, node *n)
     p->loops--;
     if (!rc && skip_name(p, "else"))
         return parse_until(p, "endfor", &f->other);
-    next(p);
+    tok_skip(p);
     return rc;
 }
 
@@ -325,11 +319,11 @@ static int parse_statement(parse_state *p, node *n)
 static int parse_output(parse_state *p, node *n)
 {
     n->type = N_PRINT;
-    next(p);
+    tok_skip(p);
     int rc = parse_tuple(p, &plain_tuple, &n->a);
     if (!rc && tok(p)->type != TOK_VAR_END)
         rc = fail_token(p, "token 'end of print statement'");
-    next(p);
+    tok_skip(p);
     return rc;
 }
 
@@ -351,7 +345,7 @@ static int parse_nodes(parse_state *p, const char *const *ends, node_list *list)
         token *t = tok(p);
         node *n;
         if (t->type == TOK_BLOCK_BEGIN && ends_here(p, ends)) {
-            next(p);
+            tok_skip(p);
             return 0;
         }
         n = node_new(p, N_DATA, t->line);
@@ -359,11 +353,11 @@ static int parse_nodes(parse_state *p, const char *const *ends, node_list *list)
             return p->r.err->code;
         if (t->type == TOK_DATA) {
             n->name = t->text;
-            next(p);
+            tok_skip(p);
         } else if (t->type == TOK_VAR_BEGIN) {
             rc = parse_output(p, n);
         } else {
-            next(p);
+            tok_skip(p);
             rc = parse_statement(p, n);
             if (!rc)
                 rc = expect_block_end(p);
