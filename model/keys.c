@@ -18,38 +18,38 @@ enum {
     MAX_HEAD_DIM = 1 << 12,
     MAX_CTX = 1 << 28,
     MAX_EXPERTS = 1024,
-    KEY_ROOM = 128,
+    DEFAULT_CTX = 4096, /* as the engine's */
 };
 
-static const char *key_of(const loader *ld, const char *key, char room[KEY_ROOM])
+const char *keys_name(const loader *ld, const char *key, char room[KEY_ROOM])
 {
     snprintf(room, KEY_ROOM, "%s.%s", ld->family->arch, key);
     return room;
 }
 
-static bool has(const loader *ld, const char *key)
+bool keys_has(const loader *ld, const char *key)
 {
     char name[KEY_ROOM];
-    return gguf_has(ld->g, key_of(ld, key, name));
+    return gguf_has(ld->g, keys_name(ld, key, name));
 }
 
 int load_u32(loader *ld, const char *key, uint32_t def, uint32_t *ret, st_err *err)
 {
     char name[KEY_ROOM];
-    return gguf_u32_or(ld->g, key_of(ld, key, name), def, ret, err);
+    return gguf_u32_or(ld->g, keys_name(ld, key, name), def, ret, err);
 }
 
 int load_bool(loader *ld, const char *key, bool def, bool *ret, st_err *err)
 {
     char name[KEY_ROOM];
-    return gguf_bool_or(ld->g, key_of(ld, key, name), def, ret, err);
+    return gguf_bool_or(ld->g, keys_name(ld, key, name), def, ret, err);
 }
 
 int load_f32(loader *ld, const char *key, float def, float *ret, st_err *err)
 {
     char name[KEY_ROOM];
     float v;
-    int rc = gguf_f32_or(ld->g, key_of(ld, key, name), def, &v, err);
+    int rc = gguf_f32_or(ld->g, keys_name(ld, key, name), def, &v, err);
     if (rc)
         return rc;
     if (!isfinite(v))
@@ -58,14 +58,14 @@ int load_f32(loader *ld, const char *key, float def, float *ret, st_err *err)
     return 0;
 }
 
-static int check_range(const loader *ld, const char *key, uint64_t v, uint32_t min,
-                       uint32_t max, st_err *err)
+int keys_in_range(const loader *ld, const char *key, uint64_t v, uint32_t min,
+                  uint32_t max, st_err *err)
 {
     char name[KEY_ROOM];
     if (v >= min && v <= max)
         return 0;
     return st_err_set(err, ST_EFORMAT, "key '%s' is %llu, expected %u to %u",
-                      key_of(ld, key, name), (unsigned long long)v, min, max);
+                      keys_name(ld, key, name), (unsigned long long)v, min, max);
 }
 
 /* A required number in [min, max]. */
@@ -74,11 +74,11 @@ static int need_u32(loader *ld, const char *key, uint32_t min, uint32_t max,
 {
     char name[KEY_ROOM];
     uint32_t v;
-    int rc = gguf_u32(ld->g, key_of(ld, key, name), &v, err);
+    int rc = gguf_u32(ld->g, keys_name(ld, key, name), &v, err);
     if (rc == ST_ENOTFOUND)
         return ST_EFORMAT;
     if (!rc)
-        rc = check_range(ld, key, v, min, max, err);
+        rc = keys_in_range(ld, key, v, min, max, err);
     if (!rc)
         *ret = v;
     return rc;
@@ -92,7 +92,7 @@ static int read_per_layer(loader *ld, const char *key, size_t field, uint32_t mi
     uint32_t n_layers = ld->m->info.n_layers;
     int32_t *v;
     size_t n;
-    int rc = gguf_i32s(ld->g, key_of(ld, key, name), &v, &n, err);
+    int rc = gguf_i32s(ld->g, keys_name(ld, key, name), &v, &n, err);
     if (rc)
         return rc;
     if (n != 1 && n != n_layers)
@@ -100,7 +100,7 @@ static int read_per_layer(loader *ld, const char *key, size_t field, uint32_t mi
                         n, n_layers);
     for (uint32_t i = 0; i < n_layers && !rc; i++) {
         int32_t one = v[n == 1 ? 0 : i];
-        rc = check_range(ld, key, one < 0 ? UINT64_MAX : (uint64_t)one, min, max, err);
+        rc = keys_in_range(ld, key, one < 0 ? UINT64_MAX : (uint64_t)one, min, max, err);
         if (!rc)
             memcpy((char *)&ld->m->layers[i] + field, &one, sizeof one);
     }
@@ -111,7 +111,7 @@ static int read_per_layer(loader *ld, const char *key, size_t field, uint32_t mi
 static int read_per_layer_or(loader *ld, const char *key, size_t field, size_t def_field,
                              uint32_t min, uint32_t max, st_err *err)
 {
-    if (has(ld, key))
+    if (keys_has(ld, key))
         return read_per_layer(ld, key, field, min, max, err);
     for (uint32_t i = 0; i < ld->m->info.n_layers; i++) {
         char *l = (char *)&ld->m->layers[i];
@@ -141,7 +141,7 @@ static int read_head_dim(loader *ld, const char *key, size_t field, st_err *err)
 {
     const model_info *info = &ld->m->info;
     uint32_t dim;
-    if (has(ld, key))
+    if (keys_has(ld, key))
         return read_per_layer(ld, key, field, 1, MAX_HEAD_DIM, err);
     for (uint32_t i = 0; i < info->n_layers; i++) {
         layer *l = &ld->m->layers[i];
@@ -188,7 +188,7 @@ static int read_ffn(loader *ld, st_err *err)
         ld->m->layers[i].ffn.act = ld->family->act;
         ld->m->layers[i].ffn.gated = ld->family->gated;
     }
-    return has(ld, "feed_forward_length")
+    return keys_has(ld, "feed_forward_length")
                ? read_per_layer(ld, "feed_forward_length", field, 0, MAX_FFN, err)
                : 0;
 }
@@ -200,7 +200,7 @@ static int read_scales(loader *ld, st_err *err)
                                                    : "attention.layer_norm_epsilon";
     float scale = 0.0f;
     int rc;
-    if (!has(ld, eps))
+    if (!keys_has(ld, eps))
         return st_err_set(err, ST_EFORMAT, "key '%s.%s' is missing", ld->family->arch,
                           eps);
     rc = load_f32(ld, eps, 0.0f, &m->eps, err);
@@ -241,193 +241,6 @@ static int read_pooling(loader *ld, st_err *err)
     return rc;
 }
 
-/* ---- rotary positions ---- */
-
-static int read_scaling_type(loader *ld, rope_scaling *ret, st_err *err)
-{
-    static const struct {
-        const char *name;
-        rope_scaling scaling;
-    } kinds[] = {
-        {"none", ROPE_PLAIN},
-        {"linear", ROPE_LINEAR},
-        {"yarn", ROPE_YARN},
-        {"longrope", ROPE_PLAIN}, /* its factors are tensors */
-    };
-    char name[KEY_ROOM];
-    gguf_str s;
-    if (!has(ld, "rope.scaling.type")) {
-        *ret = ROPE_LINEAR; /* by a factor of one unless a key says more */
-        return 0;
-    }
-    int rc = gguf_string(ld->g, key_of(ld, "rope.scaling.type", name), &s, err);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < ST_COUNT(kinds); i++) {
-        if (strlen(kinds[i].name) == s.len && !memcmp(kinds[i].name, s.data, s.len)) {
-            *ret = kinds[i].scaling;
-            return 0;
-        }
-    }
-    return st_err_set(err, ST_EUNSUPPORTED,
-                      "key '%s': rope scaling '%.*s' is not supported", name,
-                      (int)(s.len < 32 ? s.len : 32), s.data);
-}
-
-static int read_rope(loader *ld, st_err *err)
-{
-    rope_spec *r = &ld->ropes[0];
-    float old_factor;
-    int rc = load_u32(ld, "rope.dimension_count", ld->m->layers[0].dim_k, &r->n_rot, err);
-    if (!rc)
-        rc = load_f32(ld, "rope.freq_base", 10000.0f, &r->base, err);
-    if (!rc)
-        rc = read_scaling_type(ld, &r->scaling, err);
-    if (!rc)
-        rc = load_f32(ld, "rope.scale_linear", 1.0f, &old_factor, err);
-    if (!rc)
-        rc = load_f32(ld, "rope.scaling.factor", old_factor, &r->factor, err);
-    if (!rc)
-        rc = load_f32(ld, "rope.scaling.attn_factor", 1.0f, &r->attn_factor, err);
-    if (!rc)
-        rc = load_f32(ld, "rope.scaling.yarn_beta_fast", 32.0f, &r->beta_fast, err);
-    if (!rc)
-        rc = load_f32(ld, "rope.scaling.yarn_beta_slow", 1.0f, &r->beta_slow, err);
-    if (!rc)
-        rc = load_u32(ld, "rope.scaling.original_context_length", ld->m->info.n_ctx_train,
-                      &r->n_ctx_orig, err);
-    if (rc)
-        return rc;
-    if (r->factor == 0.0f) /* how old files write "none" */
-        r->factor = 1.0f;
-    ld->ropes[1] = *r;
-    ld->ropes[1].scaling = ROPE_PLAIN;
-    return 0;
-}
-
-int load_rope_sliding(loader *ld, float base, st_err *err)
-{
-    for (uint32_t i = 0; i < ld->m->info.n_layers; i++)
-        ld->m->layers[i].rope = ld->m->layers[i].window ? 1 : 0;
-    int rc = load_f32(ld, "rope.freq_base_swa", base, &ld->ropes[1].base, err);
-    return rc ? rc
-              : load_u32(ld, "rope.dimension_count_swa", ld->ropes[1].n_rot,
-                         &ld->ropes[1].n_rot, err);
-}
-
-static bool rope_used(const loader *ld, unsigned index)
-{
-    for (uint32_t i = 0; i < ld->m->info.n_layers; i++)
-        if (ld->m->layers[i].rope == index)
-            return true;
-    return false;
-}
-
-static int check_n_rot(const loader *ld, unsigned index, st_err *err)
-{
-    uint32_t n_rot = ld->ropes[index].n_rot;
-    for (uint32_t i = 0; i < ld->m->info.n_layers; i++) {
-        const layer *l = &ld->m->layers[i];
-        if (l->rope == index && (n_rot == 0 || n_rot % 2 || n_rot > l->dim_k))
-            return st_err_set(err, ST_EFORMAT,
-                              "key '%s.rope.dimension_count' is %u, expected "
-                              "an even number up to the head's width %u",
-                              ld->family->arch, n_rot, l->dim_k);
-    }
-    return 0;
-}
-
-/* Divisors of the frequencies: one tensor, or long and short ones chosen by context. */
-static int read_divisors(loader *ld, st_err *err)
-{
-    rope_spec *r = &ld->ropes[0];
-    const char *used = "rope_freqs.weight", *other = NULL;
-    int rc;
-    if (!bind_has(&ld->binder, used)) {
-        bool is_long = ld->n_ctx > r->n_ctx_orig;
-        used = is_long ? "rope_factors_long.weight" : "rope_factors_short.weight";
-        other = is_long ? "rope_factors_short.weight" : "rope_factors_long.weight";
-        if (!bind_has(&ld->binder, used))
-            return 0;
-    }
-    ld->divisors = st_alloc_n(r->n_rot / 2, sizeof(float));
-    if (!ld->divisors)
-        return st_err_set(err, ST_ENOMEM, "out of memory for rope factors");
-    rc = other && bind_has(&ld->binder, other)
-             ? bind_read(&ld->binder, other, r->n_rot / 2, ld->divisors, err)
-             : 0;
-    if (!rc)
-        rc = bind_read(&ld->binder, used, r->n_rot / 2, ld->divisors, err);
-    r->divisors = ld->divisors;
-    return rc;
-}
-
-int keys_ropes(loader *ld, st_err *err)
-{
-    for (unsigned i = 0; i < 2; i++) {
-        if (!rope_used(ld, i))
-            continue;
-        int rc = check_n_rot(ld, i, err);
-        if (!rc && i == 0)
-            rc = read_divisors(ld, err);
-        if (!rc)
-            rc = rope_init(&ld->m->ropes[i], &ld->ropes[i], err);
-        if (rc)
-            return rc;
-        ld->m->ropes[i].halves = ld->family->rope == ROPE_HALVES;
-    }
-    return 0;
-}
-
-/* ---- sliding windows ---- */
-
-void load_window_all(loader *ld)
-{
-    for (uint32_t i = 0; i < ld->m->info.n_layers; i++)
-        ld->m->layers[i].window = ld->window;
-}
-
-/* The pattern as a flag a layer; false when the key is absent or a period. */
-static bool pattern_flags(const loader *ld, const unsigned char **ret_flags,
-                          uint64_t *ret_n)
-{
-    char name[KEY_ROOM];
-    const gguf_key *key =
-        gguf_find(ld->g, key_of(ld, "attention.sliding_window_pattern", name));
-    if (!key || key->type != GGUF_ARRAY || key->elem != GGUF_BOOL)
-        return false;
-    *ret_flags = key->data;
-    *ret_n = key->n;
-    return true;
-}
-
-int load_windows(loader *ld, uint32_t period, bool full_first, st_err *err)
-{
-    uint32_t n_layers = ld->m->info.n_layers;
-    const unsigned char *flags = NULL;
-    uint64_t n_flags = 0;
-    if (pattern_flags(ld, &flags, &n_flags)) {
-        if (n_flags != n_layers)
-            return st_err_set(err, ST_EFORMAT,
-                              "key '%s.attention.sliding_window_pattern' "
-                              "has %llu flags for %u layers",
-                              ld->family->arch, (unsigned long long)n_flags, n_layers);
-    } else {
-        int rc = load_u32(ld, "attention.sliding_window_pattern", period, &period, err);
-        if (!rc)
-            rc = check_range(ld, "attention.sliding_window_pattern", period, 1,
-                             UINT32_MAX, err);
-        if (rc)
-            return rc;
-    }
-    for (uint32_t i = 0; i < n_layers; i++) {
-        uint32_t at = full_first ? i : i + 1;
-        bool slides = flags ? flags[i] != 0 : at % period != 0;
-        ld->m->layers[i].window = slides ? ld->window : 0;
-    }
-    return 0;
-}
-
 int load_heads_sliding(loader *ld, st_err *err)
 {
     uint32_t dim_k, dim_v;
@@ -435,9 +248,9 @@ int load_heads_sliding(loader *ld, st_err *err)
     if (!rc)
         rc = load_u32(ld, "attention.value_length_swa", 0, &dim_v, err);
     if (!rc)
-        rc = check_range(ld, "attention.key_length_swa", dim_k, 0, MAX_HEAD_DIM, err);
+        rc = keys_in_range(ld, "attention.key_length_swa", dim_k, 0, MAX_HEAD_DIM, err);
     if (!rc)
-        rc = check_range(ld, "attention.value_length_swa", dim_v, 0, MAX_HEAD_DIM, err);
+        rc = keys_in_range(ld, "attention.value_length_swa", dim_v, 0, MAX_HEAD_DIM, err);
     for (uint32_t i = 0; i < ld->m->info.n_layers && !rc; i++) {
         layer *l = &ld->m->layers[i];
         if (l->window && dim_k)
@@ -459,8 +272,8 @@ static int read_gating(loader *ld, const expert_style *style, mixture *moe, st_e
     if (!rc)
         rc = load_u32(ld, "expert_gating_func", style->gating + 1, &gating, err);
     if (!rc)
-        rc =
-            check_range(ld, "expert_gating_func", gating, 1, MOE_SOFTMAX_CHOSEN + 1, err);
+        rc = keys_in_range(ld, "expert_gating_func", gating, 1, MOE_SOFTMAX_CHOSEN + 1,
+                           err);
     if (rc)
         return rc;
     moe->gating = (moe_gating)(gating - 1);
@@ -487,15 +300,15 @@ static int read_expert_counts(loader *ld, mixture *moe, uint32_t *ret_n_ff, st_e
     if (!rc)
         rc = load_u32(ld, "expert_shared_count", 0, &n_shared, err);
     if (!rc)
-        rc = check_range(ld, "expert_feed_forward_length", n_ff, 0, MAX_FFN, err);
+        rc = keys_in_range(ld, "expert_feed_forward_length", n_ff, 0, MAX_FFN, err);
     if (!rc)
-        rc = check_range(ld, "expert_shared_count", n_shared, 0, MAX_EXPERTS, err);
+        rc = keys_in_range(ld, "expert_shared_count", n_shared, 0, MAX_EXPERTS, err);
     if (!rc)
         rc = load_u32(ld, "expert_shared_feed_forward_length", n_shared * n_ff,
                       &moe->shared.n_ff, err);
     if (!rc)
-        rc = check_range(ld, "expert_shared_feed_forward_length", moe->shared.n_ff, 0,
-                         MAX_FFN, err);
+        rc = keys_in_range(ld, "expert_shared_feed_forward_length", moe->shared.n_ff, 0,
+                           MAX_FFN, err);
     *ret_n_ff = n_ff;
     return rc;
 }
@@ -550,10 +363,13 @@ int keys_read(loader *ld, const model_opts *opts, st_err *err)
     if (!rc)
         rc = load_u32(ld, "attention.sliding_window", 0, &ld->window, err);
     if (!rc)
-        rc = read_rope(ld, err);
+        rc = positions_read(ld, err);
     if (rc)
         return rc;
-    ld->n_ctx = opts && opts->n_ctx ? opts->n_ctx : ld->m->info.n_ctx_train;
+    uint32_t trained = ld->m->info.n_ctx_train;
+    ld->n_ctx = trained < DEFAULT_CTX ? trained : DEFAULT_CTX;
+    if (opts && opts->n_ctx)
+        ld->n_ctx = opts->n_ctx;
     for (uint32_t i = 0; i < ld->m->info.n_layers; i++)
         ld->m->layers[i].rope = ld->family->rope == ROPE_NO ? ROPE_OFF : 0;
     return 0;

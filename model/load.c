@@ -347,7 +347,7 @@ static int load_into(loader *ld, const model_opts *opts, st_err *err)
     if (!rc && ld->family->adjust)
         rc = ld->family->adjust(ld, err);
     if (!rc)
-        rc = keys_ropes(ld, err);
+        rc = positions_ready(ld, err);
     return rc ? rc : fill_all(ld, opts ? opts->workers : NULL, err);
 }
 

@@ -3,7 +3,7 @@
  * A model is immutable after model_load() and may be shared by any number of engines.
  * All mutable state is in the caller's hands: keys and values in pages, activations in a
  * model_work.  A family (llama, qwen2, bert, ...) is one file that says how its metadata
- * and tensor names bind to the layer of decoder.h or to its own; families.c lists them.
+ * and tensor names bind to the one stack of parts.h; families.h lists them.
  *
  * A batch is a list of spans.  A span is some tokens of one sequence: a chain that
  * continues it, or, with parents, a tree of alternatives over it (each token sees the
@@ -46,7 +46,8 @@ typedef struct model_info {
 } model_info;
 
 typedef struct model_opts {
-    uint32_t n_ctx; /* context that will be used (picks long rope factors); 0: trained */
+    uint32_t n_ctx; /* context that will be used: picks long rope factors.  0: the trained
+                     * one, at most 4096 */
     const kern *kernels; /* NULL: kern_best() */
     workers *workers;    /* used while packing; NULL: the calling thread only */
 } model_opts;
