@@ -9,6 +9,9 @@
 
 /* group, name: cli_NAME is defined in cmd_NAME.c */
 #define COMMANDS(X)                                                                      \
+    X("Work on a task", check)                                                           \
+    X("Work on a task", fit)                                                             \
+    X("Work on a task", decide)                                                          \
     X("Ask a model", run)                                                                \
     X("Ask a model", embed)                                                              \
     X("Look at models", inspect)                                                         \
