@@ -94,8 +94,41 @@ SAFET = {
 }
 
 
+def vocab(model, pre, options, unk, tokens, merges, text):
+    """A vocabulary as fuzz_tokenizer.c takes it: tokens are (type, score 0..41, spelling)."""
+    rows = [bytes([6 * score + kind]) + spelling.encode() for kind, score, spelling in tokens]
+    parts = [b"\xfe".join(rows), b"\xfe".join(m.encode() for m in merges), text]
+    return bytes([model, pre, options, unk]) + b"\xff".join(parts)
+
+
+WORDS = [(3, 0, "<s>"), (2, 0, "<unk>"), (1, 5, "ll"), (1, 9, "he"), (1, 3, "hell"),
+         (1, 7, "11"), (4, 0, "<call>"), (3, 0, "<|im_end|>"), (1, 2, "\u2581a"), (5, 1, "b")]
+JOINS = ["l l", "h e", "he ll", "1 1"]
+SAID = ("hello  <call> 1111 e\u0301 a\n\n<|im_end|>!? \u4e2d\u6587 'S x\u00b2".encode()
+        + b"\0\x80\xc3")
+VOCABS = {f"bpe-{i}": vocab(0, i, 0, 1, WORDS, JOINS, SAID) for i in range(9)}
+VOCABS |= {
+    "spm": vocab(1, 0, 4, 1, WORDS, [], SAID),
+    "spm-no-bytes": vocab(1, 0, 3, 1, WORDS + [(1, 4, c) for c in "helo1a \u2581"], [], SAID),
+    "gemma4": vocab(2, 0, 0, 1, WORDS + [(1, 4, c) for c in "helo1"], JOINS, SAID),
+    "wordpiece": vocab(3, 0, 0, 1, [(3, 0, "[CLS]"), (2, 0, "[UNK]"), (3, 0, "[SEP]"),
+                                    (1, 0, "\u2581hell"), (1, 0, "o"), (1, 0, "\u2581e")],
+                       [], SAID),
+    "wordpiece-hash": vocab(3, 0, 0, 1, [(3, 0, "[CLS]"), (2, 0, "[UNK]"), (3, 0, "[SEP]"),
+                                         (1, 0, "hell"), (1, 0, "##o"), (1, 0, "##\u00b2")],
+                            [], SAID),
+    "unknown-is-bos": vocab(3, 0, 0, 0, [(3, 0, "[CLS]"), (1, 0, "\u2581a")], [], b"a b"),
+    "twice": vocab(1, 0, 0, 0, [(3, 0, "<s>"), (1, 0, "<s>")], [], b"a"),
+    "bad-merge": vocab(0, 0, 0, 0, [(3, 0, "<s>")], ["zz z"], b"a"),
+    "file": gguf([key("tokenizer.ggml.model", 8, text("llama")),
+                  array("tokenizer.ggml.tokens", 8, 2, text("<unk>") + text("a")),
+                  array("tokenizer.ggml.scores", 6, 2, struct.pack("<ff", 0, 1)),
+                  array("tokenizer.ggml.token_type", 5, 2, struct.pack("<ii", 2, 1))]),
+}
+
+
 def main():
-    for folder, files in (("gguf", GGUF), ("safetensors", SAFET)):
+    for folder, files in (("gguf", GGUF), ("safetensors", SAFET), ("tokenizer", VOCABS)):
         os.makedirs(os.path.join(HERE, folder), exist_ok=True)
         for name, data in files.items():
             with open(os.path.join(HERE, folder, name), "wb") as out:
