@@ -22,15 +22,14 @@ static int encode_word(void *arg, const char *s, size_t len)
     uint32_t id;
     if (r->t->whole_words && st_map_get(&r->t->by_raw, s, len, &id))
         return tok_push(r, (int32_t)id);
-    r->text = s;
-    r->n_syms = 0;
-    for (size_t i = 0; i < len; i++) {
+    int rc = merge_begin(r, s, len);
+    for (size_t i = 0; !rc && i < len; i++) {
         int32_t byte = r->t->byte_ids[(unsigned char)s[i]];
-        int rc = byte >= 0 ? merge_add(r, (uint32_t)i, 1, byte) : 0;
-        if (rc)
-            return rc;
+        if (byte >= 0)
+            merge_add(r, (uint32_t)i, 1, byte);
     }
-    int rc = merge_run(r);
+    if (!rc)
+        rc = merge_run(r);
     return rc ? rc : push_symbols(r);
 }
 
@@ -64,12 +63,13 @@ int characters_encode(tok_run *r, const char *s, size_t len, bool prefix)
     for (size_t i = 0; !rc && i < len; i++)
         rc = s[i] == ' ' ? st_buf_add(&r->work, TOK_SPACE, 3)
                          : st_buf_char(&r->work, s[i]);
-    r->text = r->work.data;
-    r->n_syms = 0;
-    for (size_t at = 0, used; !rc && at < r->work.len; at += used) {
-        (void)st_utf8_decode(r->text + at, r->work.len - at, &used);
-        rc = merge_add(r, (uint32_t)at, (uint32_t)used,
-                       vocab_literal(r->t, r->text + at, used));
+    size_t n = r->work.len;
+    if (!rc)
+        rc = merge_begin(r, r->work.data, n);
+    for (size_t at = 0, used; !rc && at < n; at += used) {
+        (void)st_utf8_decode(r->text + at, n - at, &used);
+        merge_add(r, (uint32_t)at, (uint32_t)used,
+                  vocab_literal(r->t, r->text + at, used));
     }
     if (!rc)
         rc = merge_run(r);

@@ -9,24 +9,33 @@
 
 enum {
     NO_SYM = UINT32_MAX,
+    LEAST_SYMS = 64, /* room that suffices for nearly every word */
     WAYS = 4, /* children of a place in the heap: four entries are one cache line */
 };
 
-int merge_add(tok_run *r, uint32_t at, uint32_t len, int32_t id)
+int merge_begin(tok_run *r, const char *text, size_t max_syms)
 {
-    if (r->n_syms == r->cap_syms) {
-        size_t cap = r->cap_syms ? 2 * r->cap_syms : 64;
-        merge_sym *syms = st_realloc_n(r->syms, cap, sizeof *syms);
+    r->text = text;
+    r->n_syms = 0;
+    if (max_syms > r->cap_syms) {
+        if (max_syms < LEAST_SYMS)
+            max_syms = LEAST_SYMS;
+        merge_sym *syms = st_alloc_n(max_syms, sizeof *syms);
         if (!syms)
             return ST_ENOMEM;
+        st_free(r->syms);
         r->syms = syms;
-        r->cap_syms = cap;
+        r->cap_syms = max_syms;
     }
+    return 0;
+}
+
+void merge_add(tok_run *r, uint32_t at, uint32_t len, int32_t id)
+{
     uint32_t i = (uint32_t)r->n_syms++;
     r->syms[i] = (merge_sym){at, len, i ? i - 1 : NO_SYM, NO_SYM, id};
     if (i)
         r->syms[i - 1].next = i;
-    return 0;
 }
 
 /* First by order, then by place. */

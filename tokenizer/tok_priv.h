@@ -155,8 +155,10 @@ int bpe_encode(tok_run *r, const char *s, size_t len);
 int characters_encode(tok_run *r, const char *s, size_t len, bool prefix);
 int wordpiece_encode(tok_run *r, const char *s, size_t len);
 
-/* merge.c: fill with merge_add, then merge_run joins symbols until nothing joins. */
-int merge_add(tok_run *r, uint32_t at, uint32_t len, int32_t id);
+/* merge.c: begin with room for the symbols, add them, then merge_run joins them until
+ * nothing joins. */
+int merge_begin(tok_run *r, const char *text, size_t max_syms);
+void merge_add(tok_run *r, uint32_t at, uint32_t len, int32_t id);
 int merge_run(tok_run *r);
 
 /* normal.c: the canonical composition of well-formed UTF-8 in r->work, or the text itself
