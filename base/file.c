@@ -26,7 +26,8 @@ int st_file_map_open(const char *path, st_file_map *ret_map, st_err *err)
 {
     struct stat st;
     int rc = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is refused, not awaited */
+    /* Not blocking: a FIFO is refused below, not awaited. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return open_error(path, err);
     if (fstat(fd, &st)) {
