@@ -28,12 +28,9 @@ static const char quantised[] = GOLDENS "quant/models/llama-256-q4_0.gguf";
 enum { TEXT = 90 }; /* tokens: more than one page */
 
 static const char *const models[] = {
-    GOLDENS "logits/llama-gqa/model-f32.gguf",
-    GOLDENS "logits/gemma2/model-f32.gguf",
-    GOLDENS "logits/qwen2moe/model-f32.gguf",
-    GOLDENS "logits/lfm2/model-f32.gguf",
-    GOLDENS "logits/gptoss/model-f32.gguf",
-    quantised,
+    GOLDENS "logits/llama-gqa/model-f32.gguf",    GOLDENS "logits/gemma2/model-f32.gguf",
+    GOLDENS "logits/qwen2moe/model-f32.gguf",     GOLDENS "logits/lfm2/model-f32.gguf",
+    GOLDENS "logits/gptoss/model-f32.gguf",       quantised,
     GOLDENS "quant/models/llama-256-q4_k_m.gguf",
 };
 
@@ -61,14 +58,20 @@ static void model_open(const char *path, model **ret)
     gguf_close(g);
 }
 
-static engine *engine_make(const model *m, unsigned threads, uint32_t batch)
+static engine *engine_make_kv(const model *m, unsigned threads, uint32_t batch,
+                              st_dtype kv)
 {
-    engine_opts opts = {.n_threads = threads, .max_batch = batch};
+    engine_opts opts = {.n_threads = threads, .max_batch = batch, .kv_type = kv};
     engine *e;
     st_err err = {0};
     if (engine_new(m, &opts, &e, &err) < 0)
         fail_msg("%s", err.message);
     return e;
+}
+
+static engine *engine_make(const model *m, unsigned threads, uint32_t batch)
+{
+    return engine_make_kv(m, threads, batch, ST_F32);
 }
 
 static void fixture_init(fixture *f, const char *path)
@@ -216,6 +219,31 @@ static void feeding_changes_nothing(void **state)
             engine_free(e);
         }
         st_free(want);
+        fixture_done(&f);
+    }
+}
+
+/* The same with keys and values of half the width, which are other numbers. */
+static void halves_change_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+        fixture f;
+        int32_t ids[TEXT];
+        fixture_init(&f, models[i]);
+        text_draw(&f, ids, TEXT);
+        float *full = reference(&f, ids, TEXT);
+        engine_free(f.plain);
+        f.plain = engine_make_kv(f.m, 1, 0, ST_F16);
+        float *want = reference(&f, ids, TEXT);
+        engine *e = engine_make_kv(f.m, 2, 33, ST_F16);
+        assert_memory_not_equal(full, want,
+                                (size_t)TEXT * f.info->n_vocab * sizeof *want);
+        split_once(&f, e, ids, want);
+        batch_once(&f, e);
+        engine_free(e);
+        st_free(want);
+        st_free(full);
         fixture_done(&f);
     }
 }
@@ -988,6 +1016,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_counted),
         cmocka_unit_test(feeding_changes_nothing),
+        cmocka_unit_test(halves_change_nothing),
         cmocka_unit_test(forks_and_cuts_are_exact),
         cmocka_unit_test(trees_leave_no_trace),
         cmocka_unit_test(pages_run_out),
