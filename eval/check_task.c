@@ -1,4 +1,4 @@
-/* eval/check_task.c - look at a task before it is fitted or asked: rows, models, fit.
+/* eval/check_task.c - look at a task before it is fitted or asked: rows, models, fit. */
 #include "eval/check_task.h"
 
 #include <stdarg.h>
