@@ -22,6 +22,7 @@ enum {
     DEFAULT_FOLDS = 5,
     WORDS_ITERS = 40,
     HEAD_ITERS = 50,
+    ENOUGH_ROWS = 2500,       /* predicted out of fold */
     RARE_ROWS = 500,          /* above, a word feature must occur in two rows */
     WORDS_CELLS = 6 << 20,    /* most numbers in the model of words */
     NEIGHBOURS_ROWS = 200000, /* remembered at most */
@@ -88,6 +89,22 @@ static bool has_hint(const question *q, uint32_t option)
     return q->type == QUESTION_CHOICE || q->options[option].description;
 }
 
+/* Assign folds, and judge as many of them as it takes for ENOUGH_ROWS predictions. */
+static int prepare_folds(fit_work *f)
+{
+    int code =
+        folds_assign(f->labels, f->n, f->k, f->n_folds, f->opts->seed, f->folds, f->err);
+    f->oof_labels = st_alloc_n(f->n, sizeof *f->oof_labels);
+    if (!f->oof_labels)
+        return out_of_memory(f->err);
+    uint64_t wanted = (uint64_t)ENOUGH_ROWS * f->n_folds / f->n + 1;
+    f->n_judged = wanted < f->n_folds ? (uint32_t)wanted : f->n_folds;
+    for (uint32_t i = 0; i < f->n && !code; i++)
+        if (f->folds[i] < f->n_judged)
+            f->oof_labels[f->n_oof++] = f->labels[i];
+    return code;
+}
+
 static int prepare_rows(fit_work *f)
 {
     const question *q = f->q;
@@ -112,8 +129,7 @@ static int prepare_rows(fit_work *f)
         f->labels[f->n + f->n_hints] = (int32_t)j;
         f->hints[f->n_hints++] = text;
     }
-    return folds_assign(f->labels, f->n, f->k, f->n_folds, f->opts->seed, f->folds,
-                        f->err);
+    return prepare_folds(f);
 }
 
 /* A new candidate at the end of the artifact's list, with room for its predictions. */
@@ -145,10 +161,10 @@ static fit_expert *candidate_line(fit_work *f)
 static void temper(const fit_work *f, float *rows, size_t size)
 {
     float *oof = f->oof[f->out->a->n_experts - 1];
-    float scale = (float)(1 / calibrate_temperature(oof, f->labels, f->n, f->k));
+    float scale = (float)(1 / calibrate_temperature(oof, f->oof_labels, f->n_oof, f->k));
     for (size_t i = 0; i < size; i++)
         rows[i] *= scale;
-    for (uint32_t r = 0; r < f->n; r++) {
+    for (uint32_t r = 0; r < f->n_oof; r++) {
         float *z = oof + (size_t)r * f->k;
         double sum = 0;
         for (uint32_t j = 0; j < f->k; j++)
@@ -167,6 +183,7 @@ static int learn(fit_work *f, const logit_rows *rows, const learn_opts *opts,
                     .n_hints = f->n_hints,
                     .folds = f->folds,
                     .n_folds = f->n_folds,
+                    .n_judged = f->n_judged,
                     .k = f->k};
     uint32_t at = f->out->a->n_experts - 1;
     int code = learn_run(f->gemm, &t, opts, ret_model, f->oof[at],
@@ -262,6 +279,7 @@ static int fit_neighbours(fit_work *f, const states *s)
     if (!code)
         code =
             neighbours_tune(f->gemm, m, f->k, f->oof[f->out->a->n_experts - 1], f->err);
+    learn_compact(f->oof[f->out->a->n_experts - 1], f->folds, f->n, f->n_judged, f->k);
     candidate_line(f)->reg = m->spread;
     return code;
 }
@@ -323,6 +341,7 @@ static void work_done(fit_work *f)
     st_free(f->texts);
     st_free(f->labels);
     st_free(f->folds);
+    st_free(f->oof_labels);
     gemm_free(f->gemm);
     workers_free(f->workers);
 }

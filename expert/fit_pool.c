@@ -24,13 +24,13 @@ static double mean_nll(const fit_work *f, const float *const *all, const chosen 
 {
     double probs[QUESTION_MAX_OPTIONS], sum = 0;
     const float *row[ARTIFACT_MAX_EXPERTS];
-    for (uint32_t i = 0; i < f->n; i++) {
+    for (uint32_t i = 0; i < f->n_oof; i++) {
         for (uint32_t e = 0; e < c->n; e++)
             row[e] = all[e] + (size_t)i * f->k;
         blend_row(row, c->n, c->weights, f->k, probs);
-        sum -= log(fmax(probs[f->labels[i]], 1e-300));
+        sum -= log(fmax(probs[f->oof_labels[i]], 1e-300));
     }
-    return sum / f->n;
+    return sum / f->n_oof;
 }
 
 static int fit_chosen(fit_work *f, chosen *c)
@@ -38,7 +38,8 @@ static int fit_chosen(fit_work *f, chosen *c)
     const float *all[ARTIFACT_MAX_EXPERTS];
     for (uint32_t e = 0; e < c->n; e++)
         all[e] = f->oof[c->expert[e]];
-    int code = blend_fit(all, c->n, f->labels, f->n, f->k, PULL, c->weights, f->err);
+    int code =
+        blend_fit(all, c->n, f->oof_labels, f->n_oof, f->k, PULL, c->weights, f->err);
     if (!code)
         c->nll = mean_nll(f, all, c);
     return code;

@@ -47,7 +47,7 @@ static void describe(fit_work *f, uint32_t e)
 static int score_oof(fit_work *f)
 {
     const artifact *a = f->out->a;
-    size_t cells = (size_t)f->n * f->k;
+    size_t cells = (size_t)f->n_oof * f->k;
     double *probs = st_alloc_n(cells, sizeof *probs), weights[ARTIFACT_MAX_EXPERTS];
     const float *row[ARTIFACT_MAX_EXPERTS];
     int code = probs ? 0 : st_err_set(f->err, ST_ENOMEM, "fit: out of memory");
@@ -55,15 +55,17 @@ static int score_oof(fit_work *f)
         weights[e] = a->experts[e].weight;
         for (size_t i = 0; i < cells; i++)
             probs[i] = exp((double)f->oof[e][i]);
-        code = score(probs, f->labels, f->n, f->k, &f->out->experts[e].oof, f->err);
+        code =
+            score(probs, f->oof_labels, f->n_oof, f->k, &f->out->experts[e].oof, f->err);
     }
-    for (uint32_t i = 0; i < f->n && !code; i++) {
+    for (uint32_t i = 0; i < f->n_oof && !code; i++) {
         for (uint32_t e = 0; e < a->n_experts; e++)
             row[e] = f->oof[e] + (size_t)i * f->k;
         blend_row(row, a->n_experts, weights, f->k, probs + (size_t)i * f->k);
     }
     if (!code)
-        code = score(probs, f->labels, f->n, f->k, &f->out->report.pool_oof, f->err);
+        code =
+            score(probs, f->oof_labels, f->n_oof, f->k, &f->out->report.pool_oof, f->err);
     st_free(probs);
     return code;
 }

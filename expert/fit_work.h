@@ -25,14 +25,17 @@ typedef struct fit_work {
     uint32_t n_models;
     const fit_opts *opts;
     uint32_t n, k, n_hints, n_folds;
-    words_text *texts; /* [n + n_hints]: rows, then encoded label names */
-    int32_t *labels;   /* [n + n_hints] */
-    char **hints;      /* [n_hints] owned texts */
-    uint8_t *folds;    /* [n] */
+    words_text *texts;   /* [n + n_hints]: rows, then encoded label names */
+    int32_t *labels;     /* [n + n_hints] */
+    char **hints;        /* [n_hints] owned texts */
+    uint8_t *folds;      /* [n] */
+    uint32_t n_judged;   /* folds that are predicted: the first ones */
+    uint32_t n_oof;      /* rows of those folds */
+    int32_t *oof_labels; /* [n_oof] */
     workers *workers;
     gemm *gemm;
     fitted *out;
-    float *oof[ARTIFACT_MAX_EXPERTS]; /* [n, k] of out->a->experts, out of fold */
+    float *oof[ARTIFACT_MAX_EXPERTS]; /* [n_oof, k] of out->a->experts, out of fold */
     st_err *err;
 } fit_work;
 

@@ -1,7 +1,8 @@
 /* expert/learn.c - a logistic regression with everything chosen out of fold.
  *
- * A fold is left out by giving its rows weight zero.  With many rows the regulariser is
- * chosen on the first fold alone: thousands of predictions say as much as more would. */
+ * A fold is left out by giving its rows weight zero.  Where there are many rows not every
+ * fold is judged: thousands of predictions say as much as more would.  The final fit
+ * starts from the first fold's solution. */
 #include "expert/learn.h"
 
 #include "base/mem.h"
@@ -9,7 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { MANY_ROWS = 4000 };
 #define WORTH 0.999 /* a change must bring the NLL below this share of what it was */
 
 typedef struct trial {
@@ -18,10 +18,10 @@ typedef struct trial {
     const learn_opts *opts;
     size_t size;     /* floats of a model */
     float *weights;  /* [n + n_hints] */
-    float *models;   /* [n_folds, size]: where the series of each fold has come */
+    float *models;   /* [n_judged, size]: where the series of each fold has come */
     float *logp;     /* [n + n_hints, k]: predictions of one model */
-    float *oof;      /* [n, k]: of the current setting */
-    int32_t *picked; /* [n]: labels of the rows that are judged */
+    float *oof;      /* [n, k]: of the current setting; then compacted */
+    int32_t *judged; /* labels of the rows of the judged folds */
     uint32_t n_done, n_steps; /* for progress */
     st_err *err;
 } trial;
@@ -72,11 +72,11 @@ static int fit_model(trial *s, uint32_t fold, bool hints, double l2, float *mode
     return code ? code : step(s);
 }
 
-/* Fit the folds [0, n) on from where they are; their own rows are predicted. */
-static int fit_folds(trial *s, uint32_t from, uint32_t n, bool hints, double l2)
+/* Fit the judged folds on from where they are, and predict their rows. */
+static int fit_folds(trial *s, bool hints, double l2)
 {
     const learn_rows *t = s->t;
-    for (uint32_t fold = from; fold < n; fold++) {
+    for (uint32_t fold = 0; fold < t->n_judged; fold++) {
         float *model = s->models + fold * s->size;
         int code = fit_model(s, fold, hints, l2, model);
         if (code)
@@ -90,52 +90,48 @@ static int fit_folds(trial *s, uint32_t from, uint32_t n, bool hints, double l2)
     return 0;
 }
 
-/* NLL of the rows of the first n folds; s->logp and s->picked are overwritten. */
-static double folds_nll(trial *s, uint32_t n)
+uint32_t learn_compact(float *logp, const uint8_t *folds, uint32_t n, uint32_t n_judged,
+                       uint32_t k)
 {
-    const learn_rows *t = s->t;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < t->n; i++) {
-        if (t->folds[i] >= n)
-            continue;
-        memcpy(s->logp + (size_t)count * t->k, s->oof + (size_t)i * t->k,
-               t->k * sizeof *s->logp);
-        s->picked[count++] = t->labels[i];
-    }
-    return learn_nll(s->logp, s->picked, count, t->k);
+    for (uint32_t i = 0; i < n; i++)
+        if (folds[i] < n_judged)
+            memmove(logp + (size_t)count++ * k, logp + (size_t)i * k, k * sizeof *logp);
+    return count;
 }
 
 typedef struct best_setting {
     double nll;
     double l2;
-    float *logp; /* [n, k] */
+    float *logp; /* [judged rows, k] */
 } best_setting;
 
 /* Try a regulariser from where the folds have come.  *ret_worth: it was clearly better
  * than the best so far. */
-static int try_l2(trial *s, uint32_t n, bool hints, double l2, best_setting *best,
-                  bool *ret_worth)
+static int try_l2(trial *s, bool hints, double l2, best_setting *best, bool *ret_worth)
 {
-    int code = fit_folds(s, 0, n, hints, l2);
+    const learn_rows *t = s->t;
+    int code = fit_folds(s, hints, l2);
     if (code)
         return code;
-    double nll = folds_nll(s, n);
+    uint32_t n = learn_compact(s->oof, t->folds, t->n, t->n_judged, t->k);
+    double nll = learn_nll(s->oof, s->judged, n, t->k);
     *ret_worth = nll < best->nll * WORTH;
     if (nll < best->nll) {
         best->nll = nll;
         best->l2 = l2;
-        memcpy(best->logp, s->oof, (size_t)s->t->n * s->t->k * sizeof *best->logp);
+        memcpy(best->logp, s->oof, (size_t)n * t->k * sizeof *best->logp);
     }
     return 0;
 }
 
 static void start_again(trial *s)
 {
-    memset(s->models, 0, s->t->n_folds * s->size * sizeof *s->models);
+    memset(s->models, 0, s->t->n_judged * s->size * sizeof *s->models);
 }
 
-/* Walk the series on the first n folds. */
-static int walk(trial *s, uint32_t n, bool hints, best_setting *best)
+/* Walk the series. */
+static int walk(trial *s, bool hints, best_setting *best)
 {
     const double *l2 = s->opts->l2;
     uint32_t first = s->opts->first;
@@ -143,23 +139,27 @@ static int walk(trial *s, uint32_t n, bool hints, best_setting *best)
     int code = 0;
     start_again(s);
     for (uint32_t i = first; i < s->opts->n_l2 && worth && !code; i++)
-        code = try_l2(s, n, hints, l2[i], best, &worth);
+        code = try_l2(s, hints, l2[i], best, &worth);
     if (code || best->l2 < l2[first])
         return code;
     start_again(s);
     worth = true;
     for (uint32_t i = first; i-- > 0 && worth && !code;)
-        code = try_l2(s, n, hints, l2[i], best, &worth);
+        code = try_l2(s, hints, l2[i], best, &worth);
     return code;
 }
 
-/* Leave the hints out if that is better at the chosen regulariser. */
-static int doubt_hints(trial *s, uint32_t n, best_setting *best, bool *hints)
+/* Choose regulariser, and leave the hints out if that is better with it. */
+static int choose(trial *s, best_setting *best, bool *hints)
 {
+    *hints = s->t->n_hints > 0;
+    int code = walk(s, *hints, best);
+    if (code || !*hints || !s->opts->doubt_hints)
+        return code;
     double before = best->nll;
     bool worth;
     start_again(s);
-    int code = try_l2(s, n, false, best->l2, best, &worth);
+    code = try_l2(s, false, best->l2, best, &worth);
     *hints = !(best->nll < before);
     return code;
 }
@@ -170,32 +170,19 @@ static int trial_new(trial *s)
     size_t cells, models, all = (size_t)t->n + t->n_hints;
     s->size = logit_size(t->rows.d, t->k);
     if (s->size == 0 || !st_mul_ok(all, t->k, &cells) ||
-        !st_mul_ok(s->size, t->n_folds, &models))
+        !st_mul_ok(s->size, t->n_judged, &models))
         return ST_ENOMEM;
     s->weights = st_alloc_n(all, sizeof *s->weights);
     s->models = st_zalloc_n(models, sizeof *s->models);
     s->logp = st_alloc_n(cells, sizeof *s->logp);
     s->oof = st_zalloc_n(cells, sizeof *s->oof);
-    s->picked = st_alloc_n(t->n, sizeof *s->picked);
-    return s->weights && s->models && s->logp && s->oof && s->picked ? 0 : ST_ENOMEM;
-}
-
-/* Choose regulariser and hints; best->logp is complete for all folds afterwards. */
-static int choose(trial *s, best_setting *best, bool *hints)
-{
-    const learn_rows *t = s->t;
-    uint32_t n = t->n > MANY_ROWS ? 1 : t->n_folds;
-    *hints = t->n_hints > 0;
-    int code = walk(s, n, *hints, best);
-    if (!code && *hints && s->opts->doubt_hints)
-        code = doubt_hints(s, n, best, hints);
-    if (code || n == t->n_folds)
-        return code;
-    start_again(s);
-    memcpy(s->oof, best->logp, (size_t)t->n * t->k * sizeof *s->oof);
-    code = fit_folds(s, n, t->n_folds, *hints, best->l2);
-    memcpy(best->logp, s->oof, (size_t)t->n * t->k * sizeof *s->oof);
-    return code;
+    s->judged = st_alloc_n(t->n, sizeof *s->judged);
+    if (!s->weights || !s->models || !s->logp || !s->oof || !s->judged)
+        return ST_ENOMEM;
+    for (uint32_t i = 0, at = 0; i < t->n; i++)
+        if (t->folds[i] < t->n_judged)
+            s->judged[at++] = t->labels[i];
+    return 0;
 }
 
 int learn_run(gemm *g, const learn_rows *t, const learn_opts *opts, float *ret_model,
@@ -204,7 +191,7 @@ int learn_run(gemm *g, const learn_rows *t, const learn_opts *opts, float *ret_m
     trial s = {.g = g, .t = t, .opts = opts, .err = err};
     best_setting best = {.nll = INFINITY, .l2 = opts->l2[opts->first], .logp = ret_logp};
     bool hints;
-    s.n_steps = t->n_folds * 3 + 1;
+    s.n_steps = t->n_judged * 3 + 1;
     int code = trial_new(&s);
     if (code) {
         st_err_set(err, code, "fit: out of memory");
@@ -213,7 +200,7 @@ int learn_run(gemm *g, const learn_rows *t, const learn_opts *opts, float *ret_m
     code = choose(&s, &best, &hints);
     if (code)
         goto done;
-    memset(ret_model, 0, s.size * sizeof *ret_model);
+    memcpy(ret_model, s.models, s.size * sizeof *ret_model);
     code = fit_model(&s, UINT32_MAX, hints, best.l2, ret_model);
     *ret_l2 = best.l2;
 done:
@@ -221,6 +208,6 @@ done:
     st_free(s.models);
     st_free(s.logp);
     st_free(s.oof);
-    st_free(s.picked);
+    st_free(s.judged);
     return code;
 }

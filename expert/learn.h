@@ -18,6 +18,7 @@ typedef struct learn_rows {
     uint32_t n, n_hints;
     const uint8_t *folds; /* [n] */
     uint32_t n_folds;
+    uint32_t n_judged; /* folds that are predicted: the first ones */
     uint32_t k;
 } learn_rows;
 
@@ -31,11 +32,16 @@ typedef struct learn_opts {
     const st_progress *progress;
 } learn_opts;
 
-/* ret_model [logit_size] fitted on all rows, ret_logp [n, k] out of fold, not tempered.
- * ST_ENOMEM, ST_ECANCELLED. */
+/* ret_model [logit_size] fitted on all rows; ret_logp: out of fold, not tempered, the
+ * rows of the judged folds one behind the other (room for [n, k]). ST_ENOMEM,
+ * ST_ECANCELLED. */
 ST_NODISCARD int learn_run(gemm *g, const learn_rows *t, const learn_opts *opts,
                            float *ret_model, float *ret_logp, double *ret_l2,
                            st_err *err);
+
+/* Move the rows of the judged folds to the front of logp [n, k]; their number. */
+uint32_t learn_compact(float *logp, const uint8_t *folds, uint32_t n, uint32_t n_judged,
+                       uint32_t k);
 
 /* Mean NLL of log-probabilities [n, k] at their best temperature. */
 double learn_nll(const float *logp, const int32_t *labels, uint32_t n, uint32_t k);

@@ -49,14 +49,13 @@ static void rows_make(example_rows *r)
     st_rng rng = {42};
     for (uint32_t i = 0; i < N + N_DEV; i++) {
         char *t = r->text[i];
-        t[0] = 0;
-        for (int w = 0; w < 6; w++) {
-            bool plain = st_rng_below(&rng, 2) == 0;
-            strcat(t, plain ? any[st_rng_below(&rng, 7)]
-                            : own[i % K][st_rng_below(&rng, 4)]);
-            strcat(t, " ");
+        int len = 0;
+        for (int w = 0; w < 7; w++) {
+            bool plain = w < 6 && st_rng_below(&rng, 2) == 0;
+            len += snprintf(t + len, TEXT - (size_t)len, "%s%s", w ? " " : "",
+                            plain ? any[st_rng_below(&rng, 7)]
+                                  : own[i % K][st_rng_below(&rng, 4)]);
         }
-        strcat(t, own[i % K][st_rng_below(&rng, 4)]);
         r->row[i] = (question_row){t, strlen(t), (int32_t)(i % K)};
     }
 }
@@ -120,7 +119,7 @@ static fitted *must_fit(const setup *s)
 
 static void temp_path(char path[64])
 {
-    strcpy(path, "/tmp/stint-expert-XXXXXX");
+    snprintf(path, 64, "/tmp/stint-expert-XXXXXX");
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
