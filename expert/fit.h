@@ -63,7 +63,7 @@ typedef struct fit_expert { /* one line of the report */
     double weight;       /* in the pool; 0: not served */
     double us;     /* measured microseconds a decision, one thread of work at a time;
                     * neighbours: on top of the head that has the same state */
-    fit_score oof; /* out-of-fold on the training rows */
+    fit_score oof; /* training rows out of fold; of many rows some thousands */
     fit_score dev;
 } fit_expert;
 
