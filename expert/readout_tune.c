@@ -92,14 +92,14 @@ static void fit_temperature(const scores *s, readout_opts *o)
 {
     const double ratio = 0.6180339887498949;
     double low = log(0.005);
-    double high = log(50.0);
+    double high = log(1000.0); /* uninformative scores end up uniform */
     double at[2] = {high - ratio * (high - low), low + ratio * (high - low)};
     double nll[2];
     for (int k = 0; k < 2; k++) {
         o->temperature = exp(at[k]);
         nll[k] = rate(s, o, NULL);
     }
-    for (int step = 0; step < 30; step++) {
+    for (int step = 0; step < 40; step++) {
         int worse = nll[1] > nll[0];
         if (worse)
             high = at[1];
