@@ -350,6 +350,22 @@ static void spm_merges_by_score(void **state)
     tok_free(t);
 }
 
+/* A piece may go over the end of a word; merging must not stop there then. */
+static void spm_pieces_over_spaces(void **state)
+{
+    static const gguf_str more[] = {S("b" SP), S("b" SP "b")};
+    vocab v;
+    (void)state;
+    spm_vocab(&v);
+    add(&v, more, 2, 1);
+    v.spec.n_scores = v.spec.n_tokens;
+    tok *t = open_vocab(&v.spec);
+    EXPECT(t, "b b", 0, SPM_SPACE, SPM_USER + 2, -1);
+    EXPECT(t, "b b a", 0, SPM_SPACE, SPM_USER + 2, SPM_SPACE_A, -1);
+    EXPECT(t, "aa b", 0, SPM_SPACE_A, SPM_A, SPM_SPACE, SPM_B, -1);
+    tok_free(t);
+}
+
 static void spm_without_bytes_has_unknowns(void **state)
 {
     static const gguf_str tokens[] = {S("<unk>"), S("a"), S(SP)};
@@ -908,6 +924,7 @@ int main(void)
         cmocka_unit_test(pre_tokenisers_cut),
         cmocka_unit_test(digits_by_family),
         cmocka_unit_test(spm_merges_by_score),
+        cmocka_unit_test(spm_pieces_over_spaces),
         cmocka_unit_test(spm_without_bytes_has_unknowns),
         cmocka_unit_test(gemma4_merges_characters),
         cmocka_unit_test(wordpiece_normalises),

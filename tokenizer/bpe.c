@@ -56,6 +56,18 @@ static int encode_bytes(tok_run *r, const char *s, size_t len)
     return 0;
 }
 
+static int encode_characters(tok_run *r, const char *s, size_t len)
+{
+    int rc = merge_begin(r, s, len);
+    for (size_t at = 0, used; !rc && at < len; at += used) {
+        (void)st_utf8_decode(s + at, len - at, &used);
+        merge_add(r, (uint32_t)at, (uint32_t)used, vocab_literal(r->t, s + at, used));
+    }
+    if (!rc)
+        rc = merge_run(r);
+    return rc ? rc : push_symbols(r);
+}
+
 int characters_encode(tok_run *r, const char *s, size_t len, bool prefix)
 {
     st_buf_reset(&r->work);
@@ -63,17 +75,12 @@ int characters_encode(tok_run *r, const char *s, size_t len, bool prefix)
     for (size_t i = 0; !rc && i < len; i++)
         rc = s[i] == ' ' ? st_buf_add(&r->work, TOK_SPACE, 3)
                          : st_buf_char(&r->work, s[i]);
-    size_t n = r->work.len;
-    if (!rc)
-        rc = merge_begin(r, r->work.data, n);
-    for (size_t at = 0, used; !rc && at < n; at += used) {
-        (void)st_utf8_decode(r->text + at, n - at, &used);
-        merge_add(r, (uint32_t)at, (uint32_t)used,
-                  vocab_literal(r->t, r->text + at, used));
+    const char *text = r->work.data;
+    for (size_t at = 0, end; !rc && at < r->work.len; at = end) {
+        end = vocab_word_end(r->t, text, r->work.len, at);
+        rc = encode_characters(r, text + at, end - at);
     }
-    if (!rc)
-        rc = merge_run(r);
-    return rc ? rc : push_symbols(r);
+    return rc;
 }
 
 int bpe_encode(tok_run *r, const char *s, size_t len)

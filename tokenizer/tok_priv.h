@@ -80,8 +80,9 @@ struct tok {
     bool strip_accents; /* WordPiece */
     bool hash_prefix; /* WordPiece: "##" marks inner pieces; else U+2581 marks first ones
                        */
-    bool has_bytes;   /* every byte has a piece */
-    int32_t bos;      /* -1 where there is none, as below */
+    bool space_after[256]; /* some piece has a space right after that byte */
+    bool has_bytes;        /* every byte has a piece */
+    int32_t bos;           /* -1 where there is none, as below */
     int32_t eos;
     int32_t unk;
     int32_t sep;
@@ -129,6 +130,9 @@ static inline bool piece_is_literal(const piece *p)
 /* vocab.c */
 int vocab_load(tok *t, const gguf *g, st_err *err); /* spellings, kinds, scores */
 int vocab_decode(tok *t, st_err *err); /* raw bytes, once the kinds are settled */
+/* Where the word at `at` ends: no piece goes over that place, so what is before it merges
+ * without what is behind it.  For texts whose spaces are written as TOK_SPACE. */
+size_t vocab_word_end(const tok *t, const char *s, size_t len, size_t at);
 void vocab_digest(const tok *t, st_sha *sha);
 int32_t vocab_literal(const tok *t, const char *text, size_t len); /* id or -1 */
 

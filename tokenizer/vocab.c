@@ -291,6 +291,33 @@ static void index_bytes(tok *t)
         t->has_bytes = t->has_bytes && t->byte_ids[b] >= 0;
 }
 
+/* Is a written space at `at`, and no other one before it? */
+static bool starts_word(const char *s, size_t len, size_t at)
+{
+    return at > 0 && len - at >= 3 && memcmp(s + at, TOK_SPACE, 3) == 0 &&
+           (at < 3 || memcmp(s + at - 3, TOK_SPACE, 3) != 0);
+}
+
+static void index_spaces(tok *t)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        const piece *p = &t->pieces[i];
+        for (size_t at = 1; piece_is_literal(p) && at < p->text_len; at++) {
+            if (starts_word(p->text, p->text_len, at))
+                t->space_after[(unsigned char)p->text[at - 1]] = true;
+        }
+    }
+}
+
+size_t vocab_word_end(const tok *t, const char *s, size_t len, size_t at)
+{
+    for (at++; at < len; at++) {
+        if (starts_word(s, len, at) && !t->space_after[(unsigned char)s[at - 1]])
+            break;
+    }
+    return at;
+}
+
 static int index_words(tok *t, st_err *err)
 {
     if (!t->whole_words)
@@ -325,6 +352,7 @@ int vocab_decode(tok *t, st_err *err)
     if (rc)
         return rc;
     index_bytes(t);
+    index_spaces(t);
     return index_words(t, err);
 }
 
