@@ -48,23 +48,30 @@ static void print_experts(const fit_report *r)
         printf("%u options have fewer than two rows\n", r->n_rare);
 }
 
-static void print_tuning(const fitting *f)
+static void print_trials(const readout_tuning *t, bool chosen)
 {
-    const readout_tuning *t = &f->tuning;
-    printf("\nzero-shot by %s, on %u rows:\n", f->reader, t->n_rows);
-    printf("%-24s %9s %11s %8s %8s  %12s\n", "asked by", "rotations", "temperature",
-           "accuracy", "NLL", "a decision");
     for (uint32_t i = 0; i < t->n_trials; i++) {
         const readout_trial *trial = &t->trials[i];
         char way[40];
-        snprintf(way, sizeof way, "%s%s%s", readout_mode_name(trial->opts.mode),
-                 trial->opts.pmi ? " with PMI" : "", i == t->best ? " (chosen)" : "");
-        printf("%-24s %9u %11.3g %8.3f %8.3f", way, trial->opts.rotations,
+        snprintf(way, sizeof way, "  %s%s%s", readout_mode_name(trial->opts.mode),
+                 trial->opts.pmi ? " with PMI" : "",
+                 chosen && i == t->best ? " (chosen)" : "");
+        printf("%-26s %9u %11.3g %8.3f %8.3f", way, trial->opts.rotations,
                trial->opts.temperature, trial->accuracy, trial->nll);
         print_cost(trial->us);
     }
     if (t->refused[0])
-        printf("codes were not tried: %s\n", t->refused);
+        printf("  codes were not tried: %s\n", t->refused);
+}
+
+static void print_tunings(const fitting *f)
+{
+    printf("\n%-26s %9s %11s %8s %8s  %12s\n", "zero-shot, asked by", "rotations",
+           "temperature", "accuracy", "NLL", "a decision");
+    for (uint32_t i = 0; i < f->n_tuned; i++) {
+        printf("%s, on %u rows\n", f->models[i].name, f->tunings[i].n_rows);
+        print_trials(&f->tunings[i], i == f->reader);
+    }
 }
 
 static json_t *score_json(const fit_score *s)
@@ -84,6 +91,22 @@ static json_t *expert_json(const fit_expert *e)
                      e->us, "oof", score_json(&e->oof), "dev", score_json(&e->dev));
 }
 
+static void add_trials(const fitting *f, uint32_t index, json_t *list)
+{
+    const readout_tuning *tuning = &f->tunings[index];
+    for (uint32_t i = 0; i < tuning->n_trials; i++) {
+        const readout_trial *t = &tuning->trials[i];
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:b, s:i, s:f, s:f, s:f, s:f, s:b}", "model",
+                            f->models[index].name, "mode",
+                            readout_mode_name(t->opts.mode), "pmi", t->opts.pmi,
+                            "rotations", (int)t->opts.rotations, "temperature",
+                            t->opts.temperature, "accuracy", t->accuracy, "nll", t->nll,
+                            "us", t->us, "chosen",
+                            index == f->reader && i == tuning->best));
+    }
+}
+
 static int print_json(const fitting *f, st_err *err)
 {
     const fit_report *r = fitted_report(f->fitted);
@@ -91,15 +114,8 @@ static int print_json(const fitting *f, st_err *err)
     json_t *trials = json_array();
     for (uint32_t i = 0; i < r->n_experts; i++)
         json_array_append_new(experts, expert_json(&r->experts[i]));
-    for (uint32_t i = 0; f->tuned && i < f->tuning.n_trials; i++) {
-        const readout_trial *t = &f->tuning.trials[i];
-        json_array_append_new(
-            trials, json_pack("{s:s, s:b, s:i, s:f, s:f, s:f, s:f, s:b}", "mode",
-                              readout_mode_name(t->opts.mode), "pmi", t->opts.pmi,
-                              "rotations", (int)t->opts.rotations, "temperature",
-                              t->opts.temperature, "accuracy", t->accuracy, "nll", t->nll,
-                              "us", t->us, "chosen", i == f->tuning.best));
-    }
+    for (uint32_t i = 0; i < f->n_tuned; i++)
+        add_trials(f, i, trials);
     return cli_print_json(
         json_pack("{s:s, s:o, s:{s:o, s:o, s:f, s:f}, s:o, s:f}", "artifact", f->path,
                   "experts", experts, "pool", "oof", score_json(&r->pool_oof), "dev",
@@ -113,8 +129,8 @@ static void print_text(const fitting *f)
     const fit_report *r = fitted_report(f->fitted);
     if (r->n_experts)
         print_experts(r);
-    if (f->tuned)
-        print_tuning(f);
+    if (f->n_tuned)
+        print_tunings(f);
     printf("\nwritten: %s (%.1f s)\n", f->path, r->seconds);
 }
 

@@ -1,6 +1,7 @@
 /* task/fitting.c - fit a task: its data and models into TASKNAME.stint. */
 #include "task/fitting.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/file.h"
@@ -75,32 +76,31 @@ static int open_models(fitting *f, unsigned n_threads, st_err *err)
     return 0;
 }
 
-/* The model that answers zero-shot, as task_open chooses it; NULL without models. */
-static const fit_model *choose_reader(const fitting *f)
+/* Try every model zero-shot and note the one, and the way to ask it, with lowest NLL. */
+static int tune_readers(fitting *f, const examples *rows, const st_progress *progress,
+                        st_err *err)
 {
-    for (uint32_t i = f->n_models; i-- > 0;)
-        if (readout_default(f->lms[i]).mode != READOUT_NAMES)
-            return &f->models[i];
-    return f->n_models ? &f->models[f->n_models - 1] : NULL;
-}
-
-static int tune_reader(fitting *f, const examples *rows, const st_progress *progress,
-                       st_err *err)
-{
-    const fit_model *reader = choose_reader(f);
     char text[160];
-    if (!reader || rows->n == 0)
+    double lowest = (double)INFINITY;
+    if (!f->n_models || rows->n == 0)
         return 0;
-    int rc = readout_tune(reader->lm, &f->contract->question, rows->rows, rows->n, 0,
-                          progress, &f->tuning, err);
-    if (rc)
-        return rc;
-    f->tuned = true;
-    f->reader = reader->name;
-    if (readout_opts_write(&f->tuning.trials[f->tuning.best].opts, text, sizeof text))
+    for (; f->n_tuned < f->n_models; f->n_tuned++) {
+        readout_tuning *t = &f->tunings[f->n_tuned];
+        int rc = readout_tune(f->lms[f->n_tuned], &f->contract->question, rows->rows,
+                              rows->n, 0, progress, t, err);
+        if (rc)
+            return rc;
+        if (t->trials[t->best].nll < lowest) {
+            lowest = t->trials[t->best].nll;
+            f->reader = f->n_tuned;
+        }
+    }
+    const readout_tuning *best = &f->tunings[f->reader];
+    if (readout_opts_write(&best->trials[best->best].opts, text, sizeof text))
         return st_err_set(err, ST_ELIMIT, "readout setting too long");
-    rc = fitted_set(f->fitted, "readout", text, err);
-    return rc ? rc : fitted_set(f->fitted, "readout.model", reader->name, err);
+    int rc = fitted_set(f->fitted, "readout", text, err);
+    return rc ? rc
+              : fitted_set(f->fitted, "readout.model", f->models[f->reader].name, err);
 }
 
 static int fit_experts(fitting *f, const examples *train, const examples *dev,
@@ -154,7 +154,7 @@ int fitting_run(const char *contract_path, const fitting_opts *opts,
     if (rc == 0)
         rc = fit_experts(f, &train, &dev, opts, err);
     if (rc == 0 && !opts->no_readout)
-        rc = tune_reader(f, dev.n ? &dev : &train, opts->fit.progress, err);
+        rc = tune_readers(f, dev.n ? &dev : &train, opts->fit.progress, err);
     if (rc == 0)
         rc = fitted_save(f->fitted, f->path, err);
     examples_done(&train);

@@ -119,13 +119,8 @@ static int open_pool(task *t, const task_opts *opts, st_err *err)
     return hint_fit(t, rc, err);
 }
 
-static void drop_models(task *t, uint32_t keep)
-{
-    while (t->n_models > keep)
-        lm_close(t->lms[--t->n_models]);
-}
-
-/* The last decoder of the contract, else its last encoder, is left open. */
+/* Who answers zero-shot: the model that `stint fit` chose on labelled rows, else the first
+ * of the contract. */
 static int open_reader(task *t, const task_opts *opts, st_err *err)
 {
     const contract *c = t->contract;
@@ -135,22 +130,13 @@ static int open_reader(task *t, const task_opts *opts, st_err *err)
         st_err_hint(err, "run `stint fit %s`, or name a model in `models`", c->path);
         return ST_ECONTRACT;
     }
-    for (uint32_t i = c->n_models; i-- > 0;) {
-        int rc = add_model(t, c->models[i], opts->n_threads, err);
-        if (rc)
-            return rc;
-        if (readout_default(t->lms[t->n_models - 1]).mode != READOUT_NAMES) {
-            if (t->n_models == 1)
-                return 0;
-            lm_close(t->lms[0]);
-            t->lms[0] = t->lms[1];
-            t->models[0] = t->models[1];
-            t->n_models = 1;
-            return 0;
-        }
-        drop_models(t, 1); /* of encoders the first seen is the one */
-    }
-    return 0;
+    const char *chosen =
+        t->artifact ? artifact_setting(t->artifact, "readout.model") : NULL;
+    const char *name = c->models[0];
+    for (uint32_t i = 1; chosen && i < c->n_models; i++)
+        if (strcmp(c->models[i], chosen) == 0)
+            name = c->models[i];
+    return add_model(t, name, opts->n_threads, err);
 }
 
 /* The fitted way to ask this model, when there is one. */
@@ -228,7 +214,8 @@ void task_close(task *t)
         return;
     readout_free(t->readout);
     pool_free(t->pool);
-    drop_models(t, 0);
+    while (t->n_models)
+        lm_close(t->lms[--t->n_models]);
     artifact_close(t->artifact);
     contract_free(t->contract);
     st_free(t);

@@ -7,8 +7,7 @@
  * says to run `stint fit`.
  *
  * Only models that are needed are opened: those of the experts in use, or for zero-shot
- * the last decoder that the contract lists (they are listed cheapest first), else the
- * last encoder.
+ * the one that `stint fit` found best, before that the first that the contract lists.
  *
  * Version: SHA-256 of the digests of contract, artifact and models in use, and of the way
  * a zero-shot model is asked.  The same version gives the same answers.

@@ -96,7 +96,7 @@ static void fit_place(const place *p)
     if (fitting_run(p->contract, &opts, &f, &err))
         fail_msg("%s", err.message);
     assert_int_equal(f->train->n, 60);
-    assert_false(f->tuned);
+    assert_int_equal(f->n_tuned, 0);
     fitting_free(f);
 }
 
