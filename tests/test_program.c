@@ -216,6 +216,39 @@ static bool have_goldens(void)
     return false;
 }
 
+static void tokenize_text_and_rows(void **state)
+{
+    static const char rows[] =
+        "{\"text\":\"ab<s>a\"}\n{\"text\":\"a\\u0000\",\"special\":true}\n\n"
+        "{\"text\":\"<s>\",\"literal\":true}\n";
+    char folder[] = "/tmp/stint-test-XXXXXX", path[64], words[256];
+    (void)state;
+    assert_int_equal(stint("tokenize 'ab'"), 2);
+    says("--model");
+    assert_int_equal(stint("tokenize -m " SEEDS "tokenizer/file 'ab<s>'"), 0);
+    assert_string_equal(output, "       2  \" a\"\n       3  \"b\"\n"
+                                "       1  \"<s>\"\n3 tokens\n");
+    assert_int_equal(stint("tokenize -m " SEEDS "tokenizer/twice x"), 5);
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/rows", folder);
+    assert_int_equal(st_file_write(path, rows, sizeof rows - 1, NULL), 0);
+    snprintf(words, sizeof words, "tokenize -m " SEEDS "tokenizer/file --jsonl %s", path);
+    assert_int_equal(stint(words), 0);
+    assert_string_equal(output,
+                        "{\"ids\":[2,3,1,2]}\n{\"ids\":[1,2,0]}\n{\"ids\":[0]}\n");
+    assert_int_equal(st_file_write(path, output, strlen(output), NULL), 0);
+    snprintf(words, sizeof words, "tokenize -m " SEEDS "tokenizer/file --decode < %s",
+             path);
+    assert_int_equal(stint(words), 0);
+    assert_string_equal(output, "{\"text\":\"ab<s>a\"}\n{\"text\":\"<s>a<unk>\"}\n"
+                                "{\"text\":\"<unk>\"}\n");
+    assert_int_equal(st_file_write(path, "{\"ids\":[4]}\n", 12, NULL), 0);
+    assert_int_equal(stint(words), 2);
+    says("token id 4 is not one of 4");
+    unlink(path);
+    rmdir(folder);
+}
+
 /* Rows in any batch give the same lines, in order; a long text names its line. */
 static void embed_rows(void **state)
 {
@@ -314,6 +347,7 @@ int main(void)
         cmocka_unit_test(dequant),
         cmocka_unit_test(convert_names_what_is_wrong),
         cmocka_unit_test(shell_and_manual),
+        cmocka_unit_test(tokenize_text_and_rows),
         cmocka_unit_test(embed_rows),
         cmocka_unit_test(embed_refuses),
         cmocka_unit_test(run_prompts),

@@ -96,6 +96,11 @@ static const struct pre_rule {
     {"bailing",
      {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n" C_L C_N "]?+[" C_L "]++|[" C_N "]| ?" OTHERS
       "++[\\r\\n]*+|[" C_SPACE "]*[\\r\\n]|" TAIL_SPACE}},
+    {"minicpm5", {"[" C_N "]{1,3}+", MODERN("++")}},
+    {"exaone-moe",
+     {CONTRACTION "|[^\\r\\n" C_L C_N "]?[" C_L "][" C_M "]*+(?: ?[" C_L "][" C_M
+                  "]*+)*+|[" C_N "]| ?" OTHERS "++[\\r\\n/]?+|[" C_SPACE
+                  "]*[\\r\\n]|" TAIL_SPACE}},
     {"default", {DEFAULT_SIGNS, GPT2, "\\p{N}++", "[0-9][0-9][0-9]"}},
 };
 
@@ -175,6 +180,8 @@ static const struct pre_name {
     {"bailingmoe", "bailing", 0},
     {"bailingmoe2", "bailing", 0},
     {"llada-moe", "bailing", 0},
+    {"minicpm5", "minicpm5", PRE_WHOLE},
+    {"exaone-moe", "exaone-moe", 0},
     {"default", "default", 0},
 };
 

@@ -121,9 +121,10 @@ VOCABS |= {
     "twice": vocab(1, 0, 0, 0, [(3, 0, "<s>"), (1, 0, "<s>")], [], b"a"),
     "bad-merge": vocab(0, 0, 0, 0, [(3, 0, "<s>")], ["zz z"], b"a"),
     "file": gguf([key("tokenizer.ggml.model", 8, text("llama")),
-                  array("tokenizer.ggml.tokens", 8, 2, text("<unk>") + text("a")),
-                  array("tokenizer.ggml.scores", 6, 2, struct.pack("<ff", 0, 1)),
-                  array("tokenizer.ggml.token_type", 5, 2, struct.pack("<ii", 2, 1))]),
+                  array("tokenizer.ggml.tokens", 8, 4,
+                        b"".join(map(text, ("<unk>", "<s>", "\u2581a", "b")))),
+                  array("tokenizer.ggml.scores", 6, 4, struct.pack("<ffff", 0, 0, -1, -2)),
+                  array("tokenizer.ggml.token_type", 5, 4, struct.pack("<iiii", 2, 3, 1, 1))]),
 }
 
 
