@@ -51,8 +51,8 @@ ST_NODISCARD int tok_encode_marked(const tok *t, const char *text,
                                    const unsigned char *marks, size_t len, unsigned flags,
                                    tok_ids *ids, st_err *err);
 
-/* Append the text of the ids.  Control and unknown tokens are spelled when `special`, else
- * left out.  An id outside the vocabulary is ST_EINVAL. */
+/* Append the text of the ids.  Control and unknown tokens are spelled when `special`,
+ * else left out.  An id outside the vocabulary is ST_EINVAL. */
 ST_NODISCARD int tok_decode(const tok *t, const int32_t *ids, size_t n, bool special,
                             st_buf *out, st_err *err);
 
