@@ -26,7 +26,7 @@ static void print_expert(const fit_expert *e)
     if (e->n_layers)
         snprintf(where, sizeof where, "layer %u of %u, %s", e->layer, e->n_layers,
                  e->pooling);
-    printf("%-34s %-28s %6.2f", e->name, where, e->weight);
+    printf("%-34s %-42s %6.2f", e->name, where, e->weight);
     print_score(&e->oof);
     print_score(&e->dev);
     print_cost(e->us);
@@ -34,13 +34,13 @@ static void print_expert(const fit_expert *e)
 
 static void print_experts(const fit_report *r)
 {
-    printf("%-34s %-28s %6s  %26s  %26s\n", "", "", "", "out of fold on train  ",
+    printf("%-34s %-42s %6s  %26s  %26s\n", "", "", "", "out of fold on train  ",
            "on dev          ");
-    printf("%-34s %-28s %6s  %8s %8s %7s  %8s %8s %7s  %12s\n", "expert", "reads",
+    printf("%-34s %-42s %6s  %8s %8s %7s  %8s %8s %7s  %12s\n", "expert", "reads",
            "weight", "accuracy", "NLL", "ECE", "accuracy", "NLL", "ECE", "a decision");
     for (uint32_t i = 0; i < r->n_experts; i++)
         print_expert(&r->experts[i]);
-    printf("%-34s %-28s %6s", "pool", "", "");
+    printf("%-34s %-42s %6s", "pool", "", "");
     print_score(&r->pool_oof);
     print_score(&r->pool_dev);
     print_cost(r->pool_us);

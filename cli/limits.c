@@ -48,7 +48,7 @@ static double multiply_speed(workers *w, multiply *m)
 
 static int multiply_measure(workers *w, double *ret, st_err *err)
 {
-    multiply m = {.w = {ST_Q8_0, ROWS, COLS, NULL}, .x = {TOKENS, COLS, NULL, NULL}};
+    multiply m = {.w = {ST_Q8_0, ROWS, COLS, NULL}, .x = {.n = TOKENS, .cols = COLS}};
     size_t w_bytes, q_bytes;
     int rc = kern_best(&m.k, err);
     if (rc < 0)

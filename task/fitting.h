@@ -1,8 +1,9 @@
 /* task/fitting.h - fit a task: its data and models into TASKNAME.stint.
  *
- * Experts are fitted on data.train and reported on data.dev.  Which model
- * answers zero-shot, and how it is asked, is chosen on data.dev, or on data.train where
- * there is no dev (a zero-shot model has learnt from neither).  Without data.train only that choice is kept.
+ * Experts are fitted on data.train and reported on data.dev.  Which model answers
+ * zero-shot, and how it is asked, is chosen on data.dev, or on data.train where there is
+ * no dev (a zero-shot model has learnt from neither).  Without data.train only that
+ * choice is kept.
  *
  * Threads: the caller's. */
 #ifndef TASK_FITTING_H
@@ -26,7 +27,7 @@ typedef struct fitting {
     readout_tuning tunings[CONTRACT_MAX_MODELS]; /* one for each of n_tuned models */
     uint32_t n_tuned;
     uint32_t reader; /* the model that answers zero-shot: lowest NLL; while n_tuned */
-    char *path;         /* of the file written */
+    char *path;      /* of the file written */
     lm *lms[CONTRACT_MAX_MODELS];
     fit_model models[CONTRACT_MAX_MODELS];
     uint32_t n_models;

@@ -119,8 +119,8 @@ static int open_pool(task *t, const task_opts *opts, st_err *err)
     return hint_fit(t, rc, err);
 }
 
-/* Who answers zero-shot: the model that `stint fit` chose on labelled rows, else the first
- * of the contract. */
+/* Who answers zero-shot: the model that `stint fit` chose on labelled rows, else the
+ * first of the contract. */
 static int open_reader(task *t, const task_opts *opts, st_err *err)
 {
     const contract *c = t->contract;
