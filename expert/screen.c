@@ -15,6 +15,7 @@
 enum {
     MOST_ROWS = 2000,
     LEAST_ROWS = 200,
+    LEAST_LAYERS = 4,  /* tried, whatever they cost */
     PROMPT_ROWS = 600, /* at most, with the prompt, which is many times longer */
     SKETCH = 1152,
     N_FOLDS = 3,
@@ -23,9 +24,12 @@ enum {
     MORE_TRIED = 8, /* layers tried beside the best */
     SKETCH_SEED = 5,
 };
-#define BUDGET_MACS 1.2e12 /* multiplications spent on states of the sample */
+#define BUDGET_MACS 6e11 /* multiplications spent on states of the sample */
+#define ENCODE_MACS 4e12 /* and on those of all rows, by a decoder of the best depth */
 #define BUDGET_BYTES (256.0 * (1 << 20)) /* memory for them */
-#define L2 1e-7      /* as weak as a final fit may choose: few iterations shrink enough */
+#define L2 1e-7 /* as weak as a final fit may choose: few iterations shrink enough */
+#define DEPTH_COST                                                                       \
+    0.06 /* of the NLL, for all layers of a decoder: each is paid for in use */
 #define BETTER 0.985 /* a further layer must bring the NLL below this share */
 
 typedef struct sample {
@@ -35,10 +39,12 @@ typedef struct sample {
     int32_t *labels;
     uint32_t n, k;
     uint8_t *folds;
-    uint32_t n_layers, n_embd; /* of the model; states are [n, n_layers + 1, n_embd] */
-    float *mean[2], *last[2];  /* [0] bare, [1] in the prompt; NULL when not tried */
-    uint32_t prompt_rows;      /* the first rows that have prompt states */
-    uint32_t n_judged;         /* candidates so far, for progress */
+    uint32_t n_all; /* rows that will be read with the choice */
+    uint32_t n_embd;
+    uint32_t top[2];          /* highest layer tried: states are [n, top + 1, n_embd] */
+    float *mean[2], *last[2]; /* [0] bare, [1] in the prompt; NULL when not tried */
+    uint32_t prompt_rows;     /* the first rows that have prompt states */
+    uint32_t n_judged;        /* candidates so far, for progress */
     st_err *err;
 } sample;
 
@@ -63,7 +69,7 @@ static uint32_t limit_rows(double want, uint32_t least, uint32_t most)
     return want < least ? least : want > most ? most : (uint32_t)want;
 }
 
-/* How many rows can be afforded, given the first rows' tokens. */
+/* How deep and how many rows can be afforded, given the first rows' tokens. */
 static int count_rows(sample *s, const words_text *texts, uint32_t n, bool prompt,
                       uint32_t *ret_rows)
 {
@@ -73,9 +79,16 @@ static int count_rows(sample *s, const words_text *texts, uint32_t n, bool promp
     int code = reading_count(s->job, prompt, texts, probe, &tokens, s->err);
     if (code)
         return code;
-    double row = (double)(tokens ? tokens : 1) / probe * (double)m->macs_per_token;
-    double bytes = 4.0 * sizeof(float) * (m->n_layers + 1) * m->n_embd;
-    uint32_t rows = limit_rows(BUDGET_MACS / row, LEAST_ROWS, MOST_ROWS);
+    double layer = (double)(tokens ? tokens : 1) / probe * (double)m->macs_per_token /
+                   (m->n_layers ? m->n_layers : 1);
+    uint32_t least = m->n_layers < LEAST_LAYERS ? m->n_layers : LEAST_LAYERS;
+    s->top[prompt] = m->n_layers;
+    if (m->causal)
+        s->top[prompt] = limit_rows(ENCODE_MACS / (layer * s->n_all), least, m->n_layers);
+    uint32_t top = s->top[prompt];
+    double bytes = 4.0 * sizeof(float) * (top + 1) * m->n_embd;
+    uint32_t rows =
+        limit_rows(BUDGET_MACS / (layer * (top ? top : 1)), LEAST_ROWS, MOST_ROWS);
     rows = limit_rows(BUDGET_BYTES / bytes, LEAST_ROWS, rows);
     *ret_rows = rows < n ? rows : n;
     return 0;
@@ -104,13 +117,13 @@ static int pick_rows(sample *s, const words_text *texts, const int32_t *labels,
 
 static int read_states(sample *s, bool prompt, uint32_t rows)
 {
-    size_t n = (size_t)(s->n_layers + 1) * s->n_embd;
+    size_t n = (size_t)(s->top[prompt] + 1) * s->n_embd;
     s->mean[prompt] = st_alloc_n(rows, n * sizeof(float));
     s->last[prompt] = st_alloc_n(rows, n * sizeof(float));
     if (!s->mean[prompt] || !s->last[prompt])
         return st_err_set(s->err, ST_ENOMEM, "screening: out of memory");
-    return reading_layers(s->job, prompt, 0, s->n_layers, s->texts, rows, s->mean[prompt],
-                          s->last[prompt], s->err);
+    return reading_layers(s->job, prompt, 0, s->top[prompt], s->texts, rows,
+                          s->mean[prompt], s->last[prompt], s->err);
 }
 
 /* Add a layer's unit vector into the sketch of a row. */
@@ -145,7 +158,7 @@ static int candidate_rows(sample *s, const reading *r, uint32_t n, float **ret_r
         st_rng rng = {SKETCH_SEED};
         for (uint32_t l = 0; l < r->n_layers; l++)
             sketch_add(
-                states + ((size_t)i * (s->n_layers + 1) + r->layers[l]) * s->n_embd,
+                states + ((size_t)i * (s->top[r->prompt] + 1) + r->layers[l]) * s->n_embd,
                 s->n_embd, d, d == whole, l * s->n_embd, &rng, rows + (size_t)i * d);
     }
     scaling scale;
@@ -230,6 +243,9 @@ static int judge(sample *s, uint32_t n, judged_reading *c)
     }
     fold_done(&w);
     st_free(x);
+    const model_info *m = model_about(s->job->lm->model);
+    if (m->causal && m->n_layers)
+        c->nll *= 1 + DEPTH_COST * c->r.layers[c->r.n_layers - 1] / m->n_layers;
     s->n_judged++;
     if (!code && !st_progress_report(s->job->progress, "comparing layers", s->n_judged,
                                      s->n_judged + MORE_TRIED))
@@ -242,7 +258,7 @@ static int judge_layers(sample *s, bool prompt, reading_pooling pooling, uint32_
                         judged_reading *best)
 {
     int code = 0;
-    for (uint32_t l = 0; l <= s->n_layers && !code; l++) {
+    for (uint32_t l = 0; l <= s->top[prompt] && !code; l++) {
         judged_reading c = {.r = {1, {l}, pooling, prompt}};
         code = judge(s, rows, &c);
         if (!code && c.nll < best->nll)
@@ -273,7 +289,7 @@ static bool with_layer(const reading *r, uint32_t layer, reading *ret)
 static int add_layer(sample *s, uint32_t rows, judged_reading *best, bool *ret_more)
 {
     bool causal = model_about(s->job->lm->model)->causal;
-    uint32_t top = causal ? best->r.layers[best->r.n_layers - 1] : s->n_layers;
+    uint32_t top = causal ? best->r.layers[best->r.n_layers - 1] : s->top[best->r.prompt];
     uint32_t stride = top / MORE_TRIED + 1;
     judged_reading found = *best;
     int code = 0;
@@ -310,7 +326,7 @@ static int try_prompt(sample *s, judged_reading *best)
     return code;
 }
 
-static int choose(sample *s, uint32_t n_all, reading *ret_reading)
+static int choose(sample *s, reading *ret_reading)
 {
     judged_reading best = {.nll = INFINITY};
     bool more = true;
@@ -319,7 +335,7 @@ static int choose(sample *s, uint32_t n_all, reading *ret_reading)
         (code = judge_layers(s, false, READING_MEAN, s->n, &best)) ||
         (code = judge_layers(s, false, READING_LAST, s->n, &best)))
         return code;
-    if (model_about(s->job->lm->model)->causal && n_all <= MOST_ROWS)
+    if (model_about(s->job->lm->model)->causal && s->n_all <= MOST_ROWS)
         code = try_prompt(s, &best);
     uint32_t rows = best.r.prompt ? s->prompt_rows : s->n;
     while (!code && more && best.r.n_layers < READING_MAX_LAYERS - 1)
@@ -334,18 +350,13 @@ int screen_run(const reading_job *job, gemm *g, const words_text *texts,
                reading *ret_reading, st_err *err)
 {
     const model_info *m = model_about(job->lm->model);
-    sample s = {.job = job,
-                .g = g,
-                .k = k,
-                .n_layers = m->n_layers,
-                .n_embd = m->n_embd,
-                .err = err};
+    sample s = {.job = job, .g = g, .k = k, .n_all = n, .n_embd = m->n_embd, .err = err};
     uint32_t want;
     int code = count_rows(&s, texts, n, false, &want);
     if (!code)
         code = pick_rows(&s, texts, labels, n, want, seed);
     if (!code)
-        code = choose(&s, n, ret_reading);
+        code = choose(&s, ret_reading);
     sample_done(&s);
     return code;
 }

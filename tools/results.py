@@ -62,6 +62,7 @@ def write_task(folder, models, instructions, labels):
                 % json.dumps(instructions))
         for label in labels:
             f.write("    - {value: %s}\n" % json.dumps(label))
+        f.write("input: {max_tokens: 512, on_too_long: truncate_middle}\n")
         f.write("data: {train: train.jsonl, dev: dev.jsonl}\n")
 
 
