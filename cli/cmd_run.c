@@ -298,7 +298,8 @@ const cli_command cli_run = {
         "The prompt goes through the model's own chat format as a user turn. What it "
         "spells is data: it cannot end the turn or begin another.",
     .example =
-        "stint run -m smollm2-135m-instruct -n 40 'What is the capital of France?'\n"
-        "The capital of France is Paris.",
+        "stint run -m smollm2-135m-instruct 'Write one sentence about the sea.'\n"
+        "The sea is a vast and mysterious realm that exists beneath the waves, a vast\n"
+        "and mysterious realm that exists beneath the waves.",
     .run = run,
 };
