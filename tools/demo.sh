@@ -11,6 +11,7 @@ step() {
     printf '\n\033[1m%s\033[0m\n' "$*"
 }
 
+rm -f examples/support/support.stint # what an earlier run fitted
 step "1. Zero-shot: the model reads the contract and answers, without any example"
 "$stint" decide "$task" --input examples/support/golden.jsonl --zero-shot --report
 step "2. Fit: experts on the labelled examples"
