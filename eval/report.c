@@ -173,7 +173,7 @@ static void put_notes(const report_way *ways, const figures *f, uint32_t n,
         const judged *j = ways[w].result;
         if (!isnan(f[w].mass))
             (void)st_buf_fmt(out,
-                             "%s: %.1f %% of the model's probability is on the options\n",
+                             "%s: %.3g %% of the model's probability is on the options\n",
                              ways[w].title, 100 * f[w].mass);
         if (f[w].routes[TASK_RULE])
             (void)st_buf_fmt(out, "%s: rules answered %u rows\n", ways[w].title,

@@ -14,23 +14,28 @@ enum {
     N_CODES = 26 + 26 * 26,
 };
 
-static const char *const closing[] = {
-    [QUESTION_PREDICATE] = "Is that true? ",
-    [QUESTION_CHOICE] = "",
-    [QUESTION_SCORE] = "",
+/* The reply is begun for the model, so that an option's name is what goes on naturally; a
+ * small model left to begin by itself talks about the options instead. */
+static const char *const begun[] = {
+    [QUESTION_PREDICATE] = "The statement is",
+    [QUESTION_CHOICE] = "This message is about",
+    [QUESTION_SCORE] = "The right answer is",
 };
+static const char begun_codes[] = "The right option is";
+
+const char *prompt_option(const question *q, uint32_t i)
+{
+    return q->abstain && i + 1 == q->n_options ? "something else" : q->options[i].value;
+}
 
 static void write_option(const prompt_form *form, uint32_t place, st_buf *out)
 {
-    const question *q = form->q;
-    const question_option *o = &q->options[(place + form->shift) % q->n_options];
-    bool none = q->abstain && o == &q->options[q->n_options - 1];
+    uint32_t i = (place + form->shift) % form->q->n_options;
+    const question_option *o = &form->q->options[i];
     if (form->codes)
-        (void)st_buf_fmt(out, "%s: ", form->code[place]);
-    else
-        (void)st_buf_str(out, "- ");
-    (void)st_buf_str(out, form->codes && none ? "none of these" : o->value);
-    if (o->description && !(form->codes && none))
+        (void)st_buf_fmt(out, "%s. ", form->code[place]);
+    (void)st_buf_str(out, prompt_option(form->q, i));
+    if (o->description)
         (void)st_buf_fmt(out, ": %s", o->description);
     (void)st_buf_char(out, '\n');
 }
@@ -39,19 +44,18 @@ static void write_prompt(const prompt_form *form, const char *text, size_t len,
                          st_buf *out)
 {
     const question *q = form->q;
-    (void)st_buf_str(out, q->instructions);
-    (void)st_buf_str(out, "\n\nOptions:\n");
+    (void)st_buf_fmt(out, "%s%s\n\n", q->type == QUESTION_PREDICATE ? "Statement: " : "",
+                     q->instructions);
     for (uint32_t i = 0; i < q->n_options; i++)
         write_option(form, i, out);
-    (void)st_buf_str(out, "\nInput: ");
+    (void)st_buf_str(out, "\nMessage: ");
     (void)st_buf_add(out, text, len);
-    (void)st_buf_fmt(out, "\n\n%sAnswer with %s and nothing else.", closing[q->type],
-                     form->codes ? "the letter of one option" : "one of the options");
 }
 
 int prompt_encode(const prompt_form *form, const char *text, size_t len, tok_ids *ids,
                   st_err *err)
 {
+    const char *start = form->codes ? begun_codes : begun[form->q->type];
     st_buf out;
     st_buf_init(&out, MAX_PROMPT);
     write_prompt(form, text, len, &out);
@@ -59,7 +63,8 @@ int prompt_encode(const prompt_form *form, const char *text, size_t len, tok_ids
                  ? st_err_set(err, out.code, "no memory for a prompt of %zu bytes", len)
                  : lm_prompt(form->lm, NULL, out.data, out.len, ids, err);
     st_buf_done(&out);
-    return rc;
+    return rc ? rc
+              : tok_encode(form->lm->tok, start, strlen(start), TOK_LITERAL, ids, err);
 }
 
 /* The text of the prompt's last tokens, back to its last control token. */
@@ -85,6 +90,7 @@ int prompt_reply(const lm *l, const tok_ids *prompt, const char *reply, tok_ids 
     int rc = write_tail(l, prompt, &tail, err);
     if (rc == 0 && tail.len)
         rc = tok_encode(l->tok, tail.data, tail.len, TOK_LITERAL, &before, err);
+    (void)st_buf_char(&tail, ' ');
     if (rc == 0 && st_buf_str(&tail, reply))
         rc = st_err_set(err, tail.code, "no memory for a reply");
     if (rc == 0)

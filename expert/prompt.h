@@ -23,8 +23,11 @@ typedef struct prompt_form {
 ST_NODISCARD int prompt_encode(const prompt_form *form, const char *text, size_t len,
                                tok_ids *ids, st_err *err);
 
-/* Append the ids that continue `prompt` when the model replies `reply`.  ST_EUNSUPPORTED
- * when the reply would change the prompt's own last tokens. */
+/* What the model sees as the name of option i: its value, or words for "none". */
+const char *prompt_option(const question *q, uint32_t i);
+
+/* Append the ids that continue `prompt` when the reply goes on with a blank and `reply`.
+ * ST_EUNSUPPORTED when the reply would change the prompt's own last tokens. */
 ST_NODISCARD int prompt_reply(const lm *l, const tok_ids *prompt, const char *reply,
                               tok_ids *ids, st_err *err);
 

@@ -56,6 +56,7 @@ readout_opts readout_default(const lm *l)
     const model_info *info = model_about(l->model);
     bool decoder = info->causal && info->has_head;
     return (readout_opts){.mode = decoder ? READOUT_TEXT : READOUT_NAMES,
+                          .pmi = decoder,
                           .rotations = 1,
                           .temperature = decoder ? 1 : NAMES_TEMPERATURE};
 }
@@ -137,6 +138,18 @@ static int make_code_replies(const readout *r, view *v, st_err *err)
     return options_new(chains, lens, n, -1, &v->replies, err);
 }
 
+/* Does one reply begin another?  Then both need an end to compete fairly; else an end
+ * only asks whether the model would have said more. */
+static bool one_begins_another(const tok_ids *ids, uint32_t n)
+{
+    for (uint32_t a = 0; a < n; a++)
+        for (uint32_t b = 0; b < n; b++)
+            if (a != b && ids[a].n <= ids[b].n &&
+                memcmp(ids[a].ids, ids[b].ids, ids[a].n * sizeof *ids[a].ids) == 0)
+                return true;
+    return false;
+}
+
 static int make_text_replies(const readout *r, view *v, const tok_ids *prompt,
                              st_err *err)
 {
@@ -146,12 +159,14 @@ static int make_text_replies(const readout *r, view *v, const tok_ids *prompt,
     uint32_t lens[QUESTION_MAX_OPTIONS];
     int rc = 0;
     for (uint32_t i = 0; i < n && rc == 0; i++) {
-        rc = prompt_reply(r->lm, prompt, r->q->options[i].value, &ids[i], err);
+        rc = prompt_reply(r->lm, prompt, prompt_option(r->q, i), &ids[i], err);
         chains[i] = ids[i].ids;
         lens[i] = (uint32_t)ids[i].n;
     }
+    bool end = rc == 0 && one_begins_another(ids, n);
     if (rc == 0)
-        rc = options_new(chains, lens, n, end_of_turn(r->lm), &v->replies, err);
+        rc =
+            options_new(chains, lens, n, end ? end_of_turn(r->lm) : -1, &v->replies, err);
     for (uint32_t i = 0; i < n; i++)
         tok_ids_done(&ids[i]);
     return rc;

@@ -45,8 +45,8 @@ typedef struct readout_opts {
 
 const char *readout_mode_name(readout_mode mode); /* "text", "codes", "names" */
 
-/* What is used while nothing has been tuned: label texts for a decoder, names for an
- * encoder. */
+/* What is used while nothing has been tuned: label texts with PMI for a decoder, names
+ * for an encoder. */
 readout_opts readout_default(const lm *l);
 
 /* One line of text for an artifact's settings, and back (ST_EFORMAT). */

@@ -20,7 +20,7 @@ enum {
 };
 
 /* Worth this many nats before a dearer way is taken. */
-static const double worth_nats = 0.01;
+static const double worth_nats = 0.05;
 
 typedef struct scores { /* of one mode */
     double *rows;       /* [n, rotations, K] */
@@ -144,6 +144,7 @@ typedef struct tuner {
     const question_row **rows; /* chosen, spread over the given */
     int32_t *labels;
     uint32_t n;
+    uint32_t rotations; /* the most that are tried */
     const st_progress *progress;
 } tuner;
 
@@ -167,7 +168,7 @@ static int try_mode(const tuner *t, readout_mode mode, const char *what,
 {
     scores s = {.n = t->n,
                 .n_options = t->q->n_options,
-                .rotations = most_rotations(t->q, mode),
+                .rotations = t->rotations,
                 .labels = t->labels};
     readout_opts o = {.mode = mode, .rotations = s.rotations, .temperature = 1};
     readout *r = NULL;
@@ -191,27 +192,30 @@ out:
     return rc;
 }
 
-/* How many rows the token budget pays for, both modes with all rotations. */
-static int plan_rows(const tuner *t, const question_row *rows, uint32_t n_rows,
-                     uint64_t max_tokens, uint32_t *ret_n, st_err *err)
+/* How many rows, and with how many rotations, the token budget pays for: both modes are
+ * run.  Rotations are given up before there are fewer than MIN_ROWS rows. */
+static int plan(tuner *t, const question_row *rows, uint32_t n_rows, uint64_t max_tokens,
+                st_err *err)
 {
     readout *r;
     uint64_t each;
-    uint64_t all = n_rows;
     readout_opts o = readout_default(t->lm);
-    if (o.mode != READOUT_NAMES) {
-        int rc = readout_new(t->lm, t->q, &o, &r, err);
-        if (rc)
-            return rc;
-        rc = readout_cost(r, rows[n_rows / 2].text, rows[n_rows / 2].len, &each, err);
-        readout_free(r);
-        if (rc)
-            return rc;
-        each *= 2 * most_rotations(t->q, o.mode);
-        all = max_tokens / (each ? each : 1);
-    }
-    all = all < MIN_ROWS ? MIN_ROWS : all;
-    *ret_n = all < n_rows ? (uint32_t)all : n_rows;
+    t->n = n_rows;
+    t->rotations = most_rotations(t->q, o.mode);
+    if (o.mode == READOUT_NAMES)
+        return 0;
+    int rc = readout_new(t->lm, t->q, &o, &r, err);
+    if (rc)
+        return rc;
+    rc = readout_cost(r, rows[n_rows / 2].text, rows[n_rows / 2].len, &each, err);
+    readout_free(r);
+    if (rc)
+        return rc;
+    while (t->rotations > 1 && 2 * each * t->rotations * MIN_ROWS > max_tokens)
+        t->rotations /= 2;
+    uint64_t paid = max_tokens / (2 * each * t->rotations);
+    paid = paid < MIN_ROWS ? MIN_ROWS : paid;
+    t->n = paid < n_rows ? (uint32_t)paid : n_rows;
     return 0;
 }
 
@@ -253,8 +257,7 @@ int readout_tune(lm *l, const question *q, const question_row *rows, uint32_t n_
     readout_tuning tuning = {0};
     if (n_rows == 0)
         return st_err_set(err, ST_EINVAL, "no labelled rows to tune a readout with");
-    int rc =
-        plan_rows(&t, rows, n_rows, max_tokens ? max_tokens : DEFAULT_TOKENS, &t.n, err);
+    int rc = plan(&t, rows, n_rows, max_tokens ? max_tokens : DEFAULT_TOKENS, err);
     if (rc)
         return rc;
     t.rows = st_alloc_n(t.n, sizeof *t.rows);
