@@ -96,14 +96,14 @@ static void add_trials(const fitting *f, uint32_t index, json_t *list)
     const readout_tuning *tuning = &f->tunings[index];
     for (uint32_t i = 0; i < tuning->n_trials; i++) {
         const readout_trial *t = &tuning->trials[i];
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:b, s:i, s:f, s:f, s:f, s:f, s:b}", "model",
-                            f->models[index].name, "mode",
-                            readout_mode_name(t->opts.mode), "pmi", t->opts.pmi,
-                            "rotations", (int)t->opts.rotations, "temperature",
-                            t->opts.temperature, "accuracy", t->accuracy, "nll", t->nll,
-                            "us", t->us, "chosen",
-                            index == f->reader && i == tuning->best));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:b, s:i, s:f, s:f, s:f, s:f, s:b}",
+                                        "model", f->models[index].name, "mode",
+                                        readout_mode_name(t->opts.mode), "pmi",
+                                        t->opts.pmi, "rotations", (int)t->opts.rotations,
+                                        "temperature", t->opts.temperature, "accuracy",
+                                        t->accuracy, "nll", t->nll, "us", t->us, "chosen",
+                                        index == f->reader && i == tuning->best));
     }
 }
 
@@ -193,11 +193,11 @@ const cli_command cli_fit = {
         "Fits words, a head on each model's hidden state and the nearest examples on "
         "data.train, and pools them; everything is chosen by out-of-fold predictions, "
         "and "
-        "data.dev is only reported on.  Where the contract names a language model, the "
-        "way "
-        "to ask it zero-shot (label texts or codes, PMI, rotations, temperature) is "
-        "chosen "
-        "on data.dev, or on data.train where there is no dev.\n\n"
+        "data.dev is only reported on.  Which model answers zero-shot and how it is "
+        "asked "
+        "(label texts, codes or names, PMI, rotations, temperature) is chosen on "
+        "data.dev, "
+        "or on data.train where there is no dev.\n\n"
         "The result is one file, bound to the digests of contract, weights and "
         "tokenizers; "
         "`stint decide` refuses it with any other.",

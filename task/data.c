@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "task/csv.h"
+#include "task/near.h"
 
 enum { BLOCK_BYTES = 256 * 1024 };
 
@@ -135,6 +136,20 @@ static int grow_rows(loader *l)
     return 0;
 }
 
+static int reject_label(loader *l, size_t line, const char *label)
+{
+    const char *names[QUESTION_MAX_OPTIONS];
+    for (uint32_t i = 0; i < l->q->n_options; i++)
+        names[i] = l->q->options[i].value;
+    int rc = reject(l, line, "label '%.60s' is no option of the task", label);
+    if (rc) {
+        near_hint(l->err, label, names, l->q->n_options);
+        st_err_hint(l->err, "add it to the choices, or, with `abstain: true`, label the "
+                            "row " QUESTION_NONE);
+    }
+    return rc;
+}
+
 /* Why the row cannot be used goes to reject(); *ret_bad tells that it did. */
 static int judge_row(loader *l, const fields *f, size_t line, int32_t *ret_label,
                      bool *ret_bad)
@@ -151,7 +166,7 @@ static int judge_row(loader *l, const fields *f, size_t line, int32_t *ret_label
     if (!f->label && l->opts->need_labels)
         return reject(l, line, "has no \"label\"");
     if (f->label && !st_map_get(&l->labels, f->label, f->label_len, &value))
-        return reject(l, line, "label '%.60s' is no option of the task", f->label);
+        return reject_label(l, line, f->label);
     if (f->label)
         *ret_label = (int32_t)value;
     if (f->id && st_map_get(&l->ids, f->id, f->id_len, &value))
