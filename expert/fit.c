@@ -277,8 +277,8 @@ static int fit_neighbours(fit_work *f, const states *s)
     if (!code)
         code = copy_scaling(&s->scale, &m->scale, f->err);
     if (!code)
-        code =
-            neighbours_tune(f->gemm, m, f->k, f->oof[f->out->a->n_experts - 1], f->err);
+        code = neighbours_tune(f->gemm, m, f->folds, f->k,
+                               f->oof[f->out->a->n_experts - 1], f->err);
     learn_compact(f->oof[f->out->a->n_experts - 1], f->folds, f->n, f->n_judged, f->k);
     candidate_line(f)->reg = m->spread;
     return code;

@@ -9,9 +9,10 @@
 #include <math.h>
 #include <string.h>
 
-#define PULL 2.0         /* rows' worth of drawing the weights together */
+#define PULL 10.0        /* rows' worth of drawing the weights together */
 #define LEAST_SHARE 0.02 /* of all weight, to be served */
 #define LEAST_GAIN 0.002 /* of the NLL, to be served */
+#define MODEL_GAIN 0.01  /* the same for the only expert of a model: it costs a pass */
 
 typedef struct chosen {
     uint32_t n;
@@ -71,23 +72,39 @@ static int drop_light(fit_work *f, chosen *c)
     return code;
 }
 
-/* Leave out the expert whose absence costs least while that is next to nothing. */
+/* What leaving out expert `at` may cost and still be worth it. */
+static double least_gain(const fit_work *f, const chosen *c, uint32_t at)
+{
+    const expert *all = f->out->a->experts, *x = &all[c->expert[at]];
+    if (x->kind == EXPERT_WORDS)
+        return LEAST_GAIN;
+    for (uint32_t e = 0; e < c->n; e++)
+        if (e != at && all[c->expert[e]].kind != EXPERT_WORDS &&
+            all[c->expert[e]].model == x->model)
+            return LEAST_GAIN;
+    return MODEL_GAIN;
+}
+
+/* Leave out the expert that is missed least, while that is less than it must bring. */
 static int drop_idle(fit_work *f, chosen *c)
 {
     int code = 0;
     bool dropped = true;
     while (!code && dropped && c->n > 1) {
-        chosen best = {.nll = INFINITY};
+        chosen best = *c;
+        double least = 0;
         for (uint32_t e = c->n; e-- > 0 && !code;) {
             chosen without = *c;
             leave_out(&without, e);
             code = fit_chosen(f, &without);
-            if (!code && without.nll < best.nll)
+            double missed = without.nll - c->nll * (1 + least_gain(f, c, e));
+            if (!code && missed < least) {
+                least = missed;
                 best = without;
+            }
         }
-        dropped = !code && best.nll < c->nll * (1 + LEAST_GAIN);
-        if (dropped)
-            *c = best;
+        dropped = best.n < c->n;
+        *c = best;
     }
     return code;
 }

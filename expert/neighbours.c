@@ -157,13 +157,13 @@ static void near_add(near_list *list, float cosine, uint32_t row)
     list->row[at] = row;
 }
 
-/* The nearest remembered rows of n keys; with `leave_out`, key i is remembered row
- * first + i and does not count. */
+/* The nearest remembered rows of n keys; with `folds`, key i is remembered row first + i
+ * and rows of its fold do not count. */
 typedef struct near_job {
     const neighbours_model *m;
     const float *cosines; /* [n, m->n] */
     uint32_t first;
-    bool leave_out;
+    const uint8_t *folds; /* NULL: every row counts */
     near_list *lists;
 } near_job;
 
@@ -175,14 +175,15 @@ static void near_chunk(void *arg, uint32_t i, uint32_t worker)
     (void)worker;
     list->n = 0;
     for (uint32_t row = 0; row < job->m->n; row++)
-        if (!job->leave_out || row != job->first + i)
+        if (!job->folds || job->folds[row] != job->folds[job->first + i])
             near_add(list, cosine[row], row);
 }
 
 static void find_near(gemm *g, const neighbours_model *m, const float *keys, uint32_t n,
-                      uint32_t first, bool leave_out, float *cosines, near_list *lists)
+                      uint32_t first, const uint8_t *folds, float *cosines,
+                      near_list *lists)
 {
-    near_job job = {m, cosines, first, leave_out, lists};
+    near_job job = {m, cosines, first, folds, lists};
     gemm_run(g, n, m->n, m->r, gemm_rows(keys, m->r), gemm_turned(m->keys, m->r), cosines,
              m->n, false);
     if (gemm_workers(g)) {
@@ -242,8 +243,8 @@ static void choose(neighbours_model *m, const near_list *lists, uint32_t n_optio
     *m = best;
 }
 
-int neighbours_tune(gemm *g, neighbours_model *m, uint32_t n_options, float *ret_logp,
-                    st_err *err)
+int neighbours_tune(gemm *g, neighbours_model *m, const uint8_t *folds,
+                    uint32_t n_options, float *ret_logp, st_err *err)
 {
     near_list *lists = st_alloc_n(m->n, sizeof *lists);
     float *cosines = st_alloc_n((size_t)BLOCK * m->n, sizeof *cosines);
@@ -251,7 +252,7 @@ int neighbours_tune(gemm *g, neighbours_model *m, uint32_t n_options, float *ret
     if (!code) {
         for (uint32_t at = 0; at < m->n; at += BLOCK) {
             uint32_t n = m->n - at < BLOCK ? m->n - at : BLOCK;
-            find_near(g, m, m->keys + (size_t)at * m->r, n, at, true, cosines,
+            find_near(g, m, m->keys + (size_t)at * m->r, n, at, folds, cosines,
                       lists + at);
         }
         choose(m, lists, n_options);
@@ -274,7 +275,7 @@ int neighbours_predict(gemm *g, const neighbours_model *m, const float *rows, ui
     for (uint32_t at = 0; at < n && !code; at += block) {
         uint32_t count = n - at < block ? n - at : block;
         make_keys(g, m, rows + (size_t)at * m->scale.d, count, m->scale.d, keys);
-        find_near(g, m, keys, count, 0, false, cosines, lists);
+        find_near(g, m, keys, count, 0, NULL, cosines, lists);
         for (uint32_t i = 0; i < count; i++)
             vote(m, &lists[i], n_options, ret_logp + (size_t)(at + i) * n_options);
     }

@@ -15,10 +15,10 @@ ST_NODISCARD int neighbours_learn(gemm *g, const float *rows, uint32_t n, uint32
                                   const int32_t *labels, neighbours_model *ret_model,
                                   st_err *err);
 
-/* Choose k, spread and doubt by the NLL of leaving one out, and give those
- * log-probabilities: ret_logp [n, options]. */
-ST_NODISCARD int neighbours_tune(gemm *g, neighbours_model *m, uint32_t n_options,
-                                 float *ret_logp, st_err *err);
+/* Choose k, spread and doubt by the NLL out of fold (a row's neighbours are of other
+ * folds, folds[n]), and give those log-probabilities: ret_logp [n, options]. */
+ST_NODISCARD int neighbours_tune(gemm *g, neighbours_model *m, const uint8_t *folds,
+                                 uint32_t n_options, float *ret_logp, st_err *err);
 
 /* Log-probabilities of scaled rows [n, d]: ret_logp [n, options]. */
 ST_NODISCARD int neighbours_predict(gemm *g, const neighbours_model *m, const float *rows,

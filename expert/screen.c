@@ -30,7 +30,8 @@ enum {
 #define L2 1e-7 /* as weak as a final fit may choose: few iterations shrink enough */
 #define DEPTH_COST                                                                       \
     0.06 /* of the NLL, for all layers of a decoder: each is paid for in use */
-#define BETTER 0.985 /* a further layer must bring the NLL below this share */
+#define PROMPT_BETTER 0.94 /* the prompt costs several times as much as the text */
+#define BETTER 0.985       /* a further layer must bring the NLL below this share */
 
 typedef struct sample {
     const reading_job *job;
@@ -320,8 +321,8 @@ static int try_prompt(sample *s, judged_reading *best)
     (void)((code = read_states(s, true, rows)) || (code = judge(s, rows, &bare)) ||
            (code = judge_layers(s, true, READING_MEAN, rows, &inside)) ||
            (code = judge_layers(s, true, READING_LAST, rows, &inside)));
-    if (!code && inside.nll < bare.nll * BETTER * BETTER)
-        *best = inside; /* it costs several times as much: it must be clearly better */
+    if (!code && inside.nll < bare.nll * PROMPT_BETTER)
+        *best = inside;
     s->prompt_rows = rows;
     return code;
 }

@@ -204,10 +204,12 @@ static void neighbours_vote(void **state)
     enum { ROWS = 40, D = 6 };
     float x[ROWS * D] = {0}, logp[ROWS * 2];
     int32_t y[ROWS];
+    uint8_t folds[ROWS];
     st_rng rng = {8};
     for (int i = 0; i < ROWS; i++) {
         float size = (float)(1 + st_rng_unit(&rng));
         y[i] = i % 2;
+        folds[i] = (uint8_t)(i / 2 % 4);
         for (int f = 0; f < D; f++)
             x[i * D + f] =
                 size * ((f % 2 == y[i] ? 1.0f : -1.0f) + (float)st_rng_unit(&rng));
@@ -217,7 +219,7 @@ static void neighbours_vote(void **state)
     assert_int_equal(gemm_new(NULL, &g, NULL), 0);
     assert_int_equal(neighbours_learn(g, x, ROWS, D, y, &m, NULL), 0);
     m.scale.d = D;
-    assert_int_equal(neighbours_tune(g, &m, 2, logp, NULL), 0);
+    assert_int_equal(neighbours_tune(g, &m, folds, 2, logp, NULL), 0);
     for (int i = 0; i < ROWS; i++)
         assert_true(logp[i * 2 + y[i]] > logp[i * 2 + 1 - y[i]]);
     float one[2];
