@@ -61,7 +61,7 @@ static void print_trials(const readout_tuning *t, bool chosen)
         print_cost(trial->us);
     }
     if (t->refused[0])
-        printf("  codes were not tried: %s\n", t->refused);
+        printf("  not every way was tried: %s\n", t->refused);
 }
 
 static void print_tunings(const fitting *f)

@@ -89,10 +89,10 @@ typedef struct readout_trial {
 } readout_trial;
 typedef struct readout_tuning {
     readout_trial trials[16];
-    uint32_t n_trials;
+    uint32_t n_trials; /* 0: the model cannot be asked; `refused` says why */
     uint32_t n_rows;   /* that were used */
     uint32_t best;     /* index of the trial with the lowest NLL */
-    char refused[200]; /* why codes were not tried; empty when they were */
+    char refused[200]; /* why a mode was not tried; empty when all were */
 } readout_tuning;
 /* At most `max_tokens` prompt tokens are run in all (0: 20000), spread over the rows; at
  * least eight rows, or all there are. */

@@ -15,6 +15,7 @@
 enum {
     DEFAULT_TOKENS = 20000,
     MIN_ROWS = 8,
+    MAX_ROWS = 256, /* more do not change a choice among a dozen */
     MAX_ROTATIONS =
         4, /* each doubles the cost of a decision; eight brought nothing more */
 };
@@ -148,23 +149,39 @@ typedef struct tuner {
     const st_progress *progress;
 } tuner;
 
-static int score_rows(const tuner *t, readout *r, scores *s, const char *what,
-                      st_err *err)
+/* Rows whose prompt this model cannot hold are left out, here and in later modes. */
+static int score_rows(tuner *t, readout *r, scores *s, const char *what, st_err *err)
 {
     size_t stride = (size_t)s->rotations * s->n_options;
+    uint32_t kept = 0;
     int rc = readout_raw(r, NULL, 0, s->neutral, err);
     uint64_t start = st_clock_us();
     for (uint32_t i = 0; i < t->n && rc == 0; i++) {
+        const question_row *row = t->rows[i];
+        st_err why = {0};
         if (!st_progress_report(t->progress, what, i, t->n))
             return st_err_set(err, ST_ECANCELLED, "stopped while tuning the readout");
-        rc = readout_raw(r, t->rows[i]->text, t->rows[i]->len, s->rows + i * stride, err);
+        rc = readout_raw(r, row->text, row->len, s->rows + kept * stride, &why);
+        if (rc == 0) {
+            t->rows[kept] = row;
+            t->labels[kept++] = row->label;
+        } else if (rc == ST_ELIMIT) {
+            rc = 0;
+        } else {
+            st_err_set(err, rc, "%s", why.message);
+        }
     }
+    if (rc == 0 && kept == 0)
+        rc = st_err_set(err, ST_ELIMIT, "no row fits the context beside the options");
+    if (rc)
+        return rc;
     s->us = (double)(st_clock_us() - start) / t->n;
-    return rc;
+    s->n = t->n = kept;
+    return 0;
 }
 
-static int try_mode(const tuner *t, readout_mode mode, const char *what,
-                    readout_tuning *tuning, st_err *err)
+static int try_mode(tuner *t, readout_mode mode, const char *what, readout_tuning *tuning,
+                    st_err *err)
 {
     scores s = {.n = t->n,
                 .n_options = t->q->n_options,
@@ -200,7 +217,7 @@ static int plan(tuner *t, const question_row *rows, uint32_t n_rows, uint64_t ma
     readout *r;
     uint64_t each;
     readout_opts o = readout_default(t->lm);
-    t->n = n_rows;
+    t->n = n_rows < MAX_ROWS ? n_rows : MAX_ROWS;
     t->rotations = most_rotations(t->q, o.mode);
     if (o.mode == READOUT_NAMES)
         return 0;
@@ -215,7 +232,7 @@ static int plan(tuner *t, const question_row *rows, uint32_t n_rows, uint64_t ma
         t->rotations /= 2;
     uint64_t paid = max_tokens / (2 * each * t->rotations);
     paid = paid < MIN_ROWS ? MIN_ROWS : paid;
-    t->n = paid < n_rows ? (uint32_t)paid : n_rows;
+    t->n = paid < t->n ? (uint32_t)paid : t->n;
     return 0;
 }
 
@@ -233,20 +250,34 @@ static uint32_t choose(const readout_tuning *t)
     return best;
 }
 
-static int try_modes(const tuner *t, readout_tuning *tuning, st_err *err)
+/* A way that the model cannot be asked is noted, not an error. */
+static int note_refusal(readout_tuning *tuning, int rc, const st_err *why, st_err *err)
 {
-    st_err why = {0};
-    if (readout_default(t->lm).mode == READOUT_NAMES)
-        return try_mode(t, READOUT_NAMES, "reading names", tuning, err);
-    int rc = try_mode(t, READOUT_TEXT, "reading label texts", tuning, err);
-    if (rc)
-        return rc;
-    rc = try_mode(t, READOUT_CODES, "reading codes", tuning, &why);
-    if (rc == ST_EUNSUPPORTED) { /* stays without codes and says why */
-        snprintf(tuning->refused, sizeof tuning->refused, "%.199s", why.message);
-        return 0;
+    if (rc != ST_EUNSUPPORTED && rc != ST_ELIMIT)
+        return rc ? st_err_set(err, rc, "%s", why->message) : 0;
+    if (!tuning->refused[0])
+        snprintf(tuning->refused, sizeof tuning->refused, "%.199s", why->message);
+    return 0;
+}
+
+static int try_modes(tuner *t, readout_tuning *tuning, st_err *err)
+{
+    static const struct {
+        readout_mode mode;
+        const char *what;
+    } ways[] = {{READOUT_NAMES, "reading names"},
+                {READOUT_TEXT, "reading label texts"},
+                {READOUT_CODES, "reading codes"}};
+    bool encoder = readout_default(t->lm).mode == READOUT_NAMES;
+    int rc = 0;
+    for (size_t i = 0; i < ST_COUNT(ways) && rc == 0; i++) {
+        st_err why = {0};
+        if (encoder != (ways[i].mode == READOUT_NAMES))
+            continue;
+        rc = try_mode(t, ways[i].mode, ways[i].what, tuning, &why);
+        rc = note_refusal(tuning, rc, &why, err);
     }
-    return rc ? st_err_set(err, rc, "%s", why.message) : 0;
+    return rc;
 }
 
 int readout_tune(lm *l, const question *q, const question_row *rows, uint32_t n_rows,
@@ -257,9 +288,14 @@ int readout_tune(lm *l, const question *q, const question_row *rows, uint32_t n_
     readout_tuning tuning = {0};
     if (n_rows == 0)
         return st_err_set(err, ST_EINVAL, "no labelled rows to tune a readout with");
-    int rc = plan(&t, rows, n_rows, max_tokens ? max_tokens : DEFAULT_TOKENS, err);
-    if (rc)
+    st_err why = {0};
+    int rc = plan(&t, rows, n_rows, max_tokens ? max_tokens : DEFAULT_TOKENS, &why);
+    if (rc) {
+        rc = note_refusal(&tuning, rc, &why, err);
+        if (rc == 0)
+            *ret_tuning = tuning;
         return rc;
+    }
     t.rows = st_alloc_n(t.n, sizeof *t.rows);
     t.labels = st_alloc_n(t.n, sizeof *t.labels);
     if (!t.rows || !t.labels) {
@@ -270,10 +306,10 @@ int readout_tune(lm *l, const question *q, const question_row *rows, uint32_t n_
         t.rows[i] = &rows[(uint64_t)i * n_rows / t.n];
         t.labels[i] = t.rows[i]->label;
     }
-    tuning.n_rows = t.n;
     rc = try_modes(&t, &tuning, err);
     if (rc)
         goto out;
+    tuning.n_rows = t.n;
     tuning.best = choose(&tuning);
     *ret_tuning = tuning;
 out:

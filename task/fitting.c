@@ -90,12 +90,14 @@ static int tune_readers(fitting *f, const examples *rows, const st_progress *pro
                               rows->n, 0, progress, t, err);
         if (rc)
             return rc;
-        if (t->trials[t->best].nll < lowest) {
+        if (t->n_trials && t->trials[t->best].nll < lowest) {
             lowest = t->trials[t->best].nll;
             f->reader = f->n_tuned;
         }
     }
     const readout_tuning *best = &f->tunings[f->reader];
+    if (best->n_trials == 0) /* no model can be asked: nothing to keep */
+        return 0;
     if (readout_opts_write(&best->trials[best->best].opts, text, sizeof text))
         return st_err_set(err, ST_ELIMIT, "readout setting too long");
     int rc = fitted_set(f->fitted, "readout", text, err);

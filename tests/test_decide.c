@@ -629,6 +629,16 @@ static void tuning_picks_the_lowest(void **state)
         assert_true(t.trials[i].opts.temperature > 0);
     }
     assert_int_equal(readout_tune(l, &shape, rows, 0, 0, NULL, &t, &err), ST_EINVAL);
+    char *longer = calloc(1, 9001);
+    memset(longer, 'a', 9000);
+    err.code = 0;
+    rows[0] = (question_row){longer, 9000, 0}; /* left out: no context holds it */
+    assert_int_equal(readout_tune(l, &shape, rows, 9, 4000, NULL, &t, &err), 0);
+    assert_in_range(t.n_rows, 7, 8);
+    assert_int_equal(readout_tune(l, &shape, rows, 1, 4000, NULL, &t, &err), 0);
+    assert_int_equal(t.n_trials, 0);
+    assert_non_null(strstr(t.refused, "no row fits"));
+    free(longer);
     lm_close(l);
 }
 
