@@ -76,8 +76,8 @@ static int drop_light(fit_work *f, chosen *c)
 static double least_gain(const fit_work *f, const chosen *c, uint32_t at)
 {
     const expert *all = f->out->a->experts, *x = &all[c->expert[at]];
-    if (x->kind == EXPERT_WORDS)
-        return LEAST_GAIN;
+    if (x->kind == EXPERT_WORDS) /* microseconds: anything pays for them */
+        return 0;
     for (uint32_t e = 0; e < c->n; e++)
         if (e != at && all[c->expert[e]].kind != EXPERT_WORDS &&
             all[c->expert[e]].model == x->model)

@@ -21,7 +21,8 @@ enum {
     N_FOLDS = 3,
     ALL_FOLDS_ROWS = 600, /* up to here every fold is judged, above only the first */
     ITERS = 25,
-    MORE_TRIED = 8, /* layers tried beside the best */
+    LAYERS_TRIED = 16, /* each alone */
+    MORE_TRIED = 8,    /* beside the best */
     SKETCH_SEED = 5,
 };
 #define BUDGET_MACS 6e11 /* multiplications spent on states of the sample */
@@ -254,12 +255,13 @@ static int judge(sample *s, uint32_t n, judged_reading *c)
     return code;
 }
 
-/* Judge every layer of one way of reading; the best of them and of *best stays. */
+/* Judge the layers of one way of reading; the best of them and of *best stays. */
 static int judge_layers(sample *s, bool prompt, reading_pooling pooling, uint32_t rows,
                         judged_reading *best)
 {
+    uint32_t stride = s->top[prompt] / LAYERS_TRIED + 1;
     int code = 0;
-    for (uint32_t l = 0; l <= s->top[prompt] && !code; l++) {
+    for (uint32_t l = 0; l <= s->top[prompt] && !code; l += stride) {
         judged_reading c = {.r = {1, {l}, pooling, prompt}};
         code = judge(s, rows, &c);
         if (!code && c.nll < best->nll)

@@ -1,6 +1,6 @@
 /* expert/screen.h - which states of a model to read, judged on some of the rows.
  *
- * Every layer, both poolings, the bare text and (for a decoder) the text in the prompt
+ * The layers, both poolings, the bare text and (for a decoder) the text in the prompt
  * are compared by the out-of-fold NLL of a briefly fitted head; then up to two more
  * layers are added to the best where that clearly helps (for a decoder only lower ones:
  * the model is not run beyond the best).  How many rows are used depends on what they

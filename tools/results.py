@@ -5,7 +5,8 @@
 
 DATA_DIR holds one folder a set with JSON lines {"text", "label"}.  Every choice is made by
 `stint fit` on the training rows; the rows judged are handed to it as dev, which it only
-reports on, and zero-shot is judged on the same rows by `stint decide --zero-shot`."""
+reports on, and zero-shot is judged on some of the same rows by `stint decide
+--zero-shot`."""
 import argparse
 import collections
 import gzip
@@ -82,7 +83,7 @@ def ece(confidences, right):
 
 def zero_shot(stint, folder, rows, labels):
     out = run([stint, "decide", os.path.join(folder, "task.yaml"), "--zero-shot",
-               "--input", os.path.join(folder, "dev.jsonl"), "--jsonl"])
+               "--input", os.path.join(folder, "some.jsonl"), "--jsonl"])
     answers = [json.loads(line) for line in out.splitlines()]
     conf = [a["confidence"] for a in answers]
     right = [a["answer"] == r["label"] for a, r in zip(answers, rows)]
@@ -98,7 +99,8 @@ def zero_shot(stint, folder, rows, labels):
     nll = -sum(math.log(max(1e-6, a["probabilities"][r["label"]]))
                for a, r in zip(answers, rows)) / len(rows)
     return {"accuracy": sum(right) / len(rows), "macro_f1": sum(f1) / len(f1), "nll": nll,
-            "ece": ece(conf, right), "ece_noise": noise}
+            "ece": ece(conf, right), "ece_noise": noise,
+            "us": sum(a["us"] for a in answers) / len(answers)}
 
 
 def line(name, reads, weight, score, cost):
@@ -113,8 +115,6 @@ def judge(args, spec):
     rows = sample(read(os.path.join(data, train)), per_label, args.seed)
     labels = sorted({r["label"] for r in rows})
     judged = [r for r in read(os.path.join(data, dev)) if r["label"] in set(labels)]
-    if args.limit:
-        judged = random.Random(args.seed).sample(judged, min(args.limit, len(judged)))
     with tempfile.TemporaryDirectory() as tmp:
         write_rows(os.path.join(tmp, "train.jsonl"), rows)
         write_rows(os.path.join(tmp, "dev.jsonl"), judged)
@@ -126,8 +126,13 @@ def judge(args, spec):
               "%.0f s.\n" % (name, len(rows), len(labels), len(judged), report["seconds"]))
         print("| expert | reads | weight | accuracy % | macro-F1 % | NLL | ECE (floor) "
               "| a decision |\n|---|---|---|---|---|---|---|---|")
-        if not args.no_zero_shot:
-            line("zero-shot", "", "", zero_shot(args.stint, tmp, judged, labels), "")
+        if args.zero_shot_rows:
+            some = random.Random(args.seed).sample(judged,
+                                                   min(args.zero_shot_rows, len(judged)))
+            write_rows(os.path.join(tmp, "some.jsonl"), some)
+            score = zero_shot(args.stint, tmp, some, labels)
+            line("zero-shot (%d rows)" % len(some), "", "", score,
+                 "%.2f ms" % (score["us"] / 1000))
         for e in report["experts"]:
             line(e["name"], e["pooling"], "%.2f" % e["weight"], e["dev"],
                  "%.2f ms" % (e["us"] / 1000))
@@ -143,8 +148,8 @@ def main():
     parser.add_argument("--models", default="all-minilm-l6-v2,smollm2-135m-instruct")
     parser.add_argument("--only", default="", help="names of sets, separated by ;")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=0, help="most rows judged of a set")
-    parser.add_argument("--no-zero-shot", action="store_true")
+    parser.add_argument("--zero-shot-rows", type=int, default=200,
+                        help="most rows of a set that zero-shot is judged on; 0: none")
     args = parser.parse_args()
     args.stint = os.path.abspath(args.stint)
     for spec in SETS:
