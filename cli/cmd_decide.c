@@ -154,8 +154,10 @@ typedef struct ways { /* up to two ways of answering the same rows */
     uint32_t n;
 } ways;
 
-static int add_way(ways *w, const char *path, const task_opts *opts, const data_set *set,
-                   st_err *err)
+/* Run one way into its place.  `compare`: zero-shot where nothing is fitted is an error.
+ */
+static int run_way(ways *w, uint32_t at, const char *path, const task_opts *opts,
+                   bool compare, const data_set *set, st_err *err)
 {
     task *t;
     st_progress progress = cli_progress();
@@ -164,16 +166,19 @@ static int add_way(ways *w, const char *path, const task_opts *opts, const data_
     if (rc)
         return rc;
     const readout_opts *asked = task_readout(t);
-    rc = judge_run(t, set, &how, &w->results[w->n], err);
-    cli_progress_end();
-    if (rc == 0) {
-        w->way[w->n] = (report_way){task_route_name(task_way(t)), &w->results[w->n]};
-        if (asked)
-            printf("zero-shot: %s asked by %s%s, %u rotations, temperature %.3g\n",
-                   task_readout_model(t), readout_mode_name(asked->mode),
-                   asked->pmi ? " with PMI" : "", asked->rotations, asked->temperature);
-        w->n++;
+    if (asked && compare && !opts->zero_shot) {
+        rc = st_err_set(err, ST_ENOTFOUND, "%s: no experts are fitted to compare with",
+                        path);
+        st_err_hint(err, "run `stint fit %s` first", path);
     }
+    if (rc == 0)
+        rc = judge_run(t, set, &how, &w->results[at], err);
+    cli_progress_end();
+    w->way[at] = (report_way){task_route_name(task_way(t)), &w->results[at]};
+    if (rc == 0 && asked)
+        printf("zero-shot: %s asked by %s%s, %u rotations, temperature %.3g\n",
+               task_readout_model(t), readout_mode_name(asked->mode),
+               asked->pmi ? " with PMI" : "", asked->rotations, asked->temperature);
     task_close(t);
     return rc;
 }
@@ -210,9 +215,10 @@ static int report(const char *path, const task_opts *opts, bool compare,
     ways w = {0};
     task_opts zero = *opts;
     zero.zero_shot = true;
-    int rc = compare ? add_way(&w, path, &zero, set, err) : 0;
-    if (rc == 0)
-        rc = add_way(&w, path, opts, set, err);
+    w.n = compare ? 2 : 1;
+    int rc = run_way(&w, w.n - 1, path, opts, compare, set, err);
+    if (rc == 0 && compare)
+        rc = run_way(&w, 0, path, &zero, compare, set, err);
     if (rc == 0)
         rc = print_report(q, set, &w, bars, err);
     for (uint32_t i = 0; i < w.n; i++)
