@@ -18,6 +18,7 @@
 #include "expert/words.h"
 #include "gguf/safetensors.h"
 #include "tests/fault.h"
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,6 +276,69 @@ static void words_fit_and_round_trip(void **state)
     pool_free(p);
     artifact_close(a);
     fitted_free(f);
+}
+
+/* ---- our own example task, by words alone ---- */
+
+enum { MAX_EXAMPLES = 1000 };
+
+typedef struct examples {
+    json_t *lines[MAX_EXAMPLES]; /* own the texts */
+    question_row rows[MAX_EXAMPLES];
+    uint32_t n;
+} examples;
+
+/* Labels are numbered as they come up in `labels`. */
+static void examples_read(const char *path, examples *e, question_option *labels,
+                          uint32_t *n_labels)
+{
+    char *data;
+    size_t len;
+    assert_int_equal(st_file_read(path, 1 << 22, &data, &len, NULL), 0);
+    for (char *at = data, *end; (end = strchr(at, '\n')); at = end + 1) {
+        json_t *line = json_loadb(at, (size_t)(end - at), 0, NULL);
+        const char *text = json_string_value(json_object_get(line, "input"));
+        const char *label = json_string_value(json_object_get(line, "label"));
+        assert_non_null(text);
+        assert_non_null(label);
+        uint32_t l = 0;
+        while (l < *n_labels && strcmp(labels[l].value, label) != 0)
+            l++;
+        if (l == *n_labels)
+            labels[(*n_labels)++].value = label;
+        e->rows[e->n] = (question_row){text, strlen(text), (int32_t)l};
+        e->lines[e->n++] = line;
+    }
+    st_free(data);
+}
+
+static void examples_done(examples *e)
+{
+    for (uint32_t i = 0; i < e->n; i++)
+        json_decref(e->lines[i]);
+    free(e);
+}
+
+static void words_learn_our_task(void **state)
+{
+    setup *s = *state;
+    examples *train = calloc(1, sizeof *train), *dev = calloc(1, sizeof *dev);
+    question_option labels[20] = {{0}};
+    question q = {.type = QUESTION_CHOICE, .instructions = "Who?", .options = labels};
+    examples_read("examples/support/train.jsonl", train, labels, &q.n_options);
+    uint32_t n_train_labels = q.n_options;
+    examples_read("examples/support/dev.jsonl", dev, labels, &q.n_options);
+    assert_int_equal(q.n_options, n_train_labels);
+    s->data = (fit_data){train->rows, train->n, dev->rows, dev->n};
+    fitted *f;
+    assert_int_equal(fit_run(&q, CONTRACT, &s->data, NULL, 0, &s->opts, &f, NULL), 0);
+    const fit_report *r = fitted_report(f);
+    assert_true(r->pool_oof.accuracy > 0.55); /* the largest label has a tenth */
+    assert_true(r->pool_dev.accuracy > 0.45);
+    assert_true(r->pool_oof.ece < 0.1);
+    fitted_free(f);
+    examples_done(train);
+    examples_done(dev);
 }
 
 static void same_bytes_on_any_threads(void **state)
@@ -650,6 +714,7 @@ int main(void)
         cmocka_unit_test(words_features),
         cmocka_unit_test(neighbours_vote),
         cmocka_unit_test_setup_teardown(words_fit_and_round_trip, setup_new, setup_done),
+        cmocka_unit_test_setup_teardown(words_learn_our_task, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(same_bytes_on_any_threads, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(models_fit_and_bind, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(long_text_is_refused, setup_new, setup_done),
