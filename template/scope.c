@@ -32,8 +32,31 @@ typedef struct resolver {
     bool soft; /* inside an `if`: an unknown filter is an error only when it is run */
 } resolver;
 
-static int look(resolver *x, symbols *s, const node *n);
-static int place(resolver *x, symbols *s, node *n);
+typedef int visit_fn(resolver *x, symbols *s, node *n);
+static visit_fn look, place;
+
+static int each_kid(resolver *x, symbols *s, const node *n, size_t from, size_t step,
+                    visit_fn *visit)
+{
+    int rc = 0;
+    for (size_t i = from; i < n->n_kids && !rc; i += step)
+        rc = visit(x, s, n->kids[i]);
+    return rc;
+}
+
+static int each_arg(resolver *x, symbols *s, const node_args *args, visit_fn *visit)
+{
+    int rc = 0;
+    if (!args)
+        return 0;
+    for (size_t i = 0; i < args->n_pos && !rc; i++)
+        rc = visit(x, s, args->pos[i]);
+    for (size_t i = 0; i < args->n_named && !rc; i++)
+        rc = visit(x, s, args->named[i]);
+    if (!rc)
+        rc = visit(x, s, args->more_pos);
+    return rc ? rc : visit(x, s, args->more_named);
+}
 
 static symbol *symbol_get(resolver *x, symbols *s, const tstr *name)
 {
@@ -180,7 +203,7 @@ static int look_branch(resolver *x, symbols *branch, const node *n, size_t from,
                        size_t to);
 
 static int look_if(resolver *x, symbols *s, const node *n, size_t from, size_t to,
-                   const node *other)
+                   node *other)
 {
     symbols branches[3] = {{0}};
     int rc = look(x, s, n->kids[from]);
@@ -214,28 +237,6 @@ static int look_branch(resolver *x, symbols *branch, const node *n, size_t from,
 
 /* --- looking at one scope --- */
 
-static int look_args(resolver *x, symbols *s, const node_args *args)
-{
-    int rc = 0;
-    if (!args)
-        return 0;
-    for (size_t i = 0; i < args->n_pos && !rc; i++)
-        rc = look(x, s, args->pos[i]);
-    for (size_t i = 0; i < args->n_named && !rc; i++)
-        rc = look(x, s, args->named[i]);
-    if (!rc)
-        rc = look(x, s, args->more_pos);
-    return rc ? rc : look(x, s, args->more_named);
-}
-
-static int look_kids(resolver *x, symbols *s, const node *n, size_t from, size_t step)
-{
-    int rc = 0;
-    for (size_t i = from; i < n->n_kids && !rc; i += step)
-        rc = look(x, s, n->kids[i]);
-    return rc;
-}
-
 static int look_name(resolver *x, symbols *s, const node *n)
 {
     if (n->type == N_NAME && n->store)
@@ -243,7 +244,7 @@ static int look_name(resolver *x, symbols *s, const node *n)
     return note_load(x, s, n->name);
 }
 
-static int look(resolver *x, symbols *s, const node *n)
+static int look(resolver *x, symbols *s, node *n)
 {
     int rc = 0;
     if (!n)
@@ -261,7 +262,7 @@ static int look(resolver *x, symbols *s, const node *n)
     case N_FILTER_BLOCK:
         return look(x, s, n->b);
     case N_WITH:
-        return look_kids(x, s, n, 1, 2);
+        return each_kid(x, s, n, 1, 2, look);
     case N_MACRO:
         return note_store(x, s, n->macro->name);
     case N_FOR:
@@ -302,8 +303,8 @@ static int look(resolver *x, symbols *s, const node *n)
     if (!rc)
         rc = look(x, s, n->c);
     if (!rc)
-        rc = look_kids(x, s, n, 0, 1);
-    return rc ? rc : look_args(x, s, n->args);
+        rc = each_kid(x, s, n, 0, 1, look);
+    return rc ? rc : each_arg(x, s, n->args, look);
 }
 
 /* --- placing --- */
@@ -356,28 +357,6 @@ static int place_name(resolver *x, symbols *s, node *n)
     n->up = up;
     n->slot = slot;
     return 0;
-}
-
-static int place_kids(resolver *x, symbols *s, node *n, size_t from, size_t step)
-{
-    int rc = 0;
-    for (size_t i = from; i < n->n_kids && !rc; i += step)
-        rc = place(x, s, n->kids[i]);
-    return rc;
-}
-
-static int place_args(resolver *x, symbols *s, const node_args *args)
-{
-    int rc = 0;
-    if (!args)
-        return 0;
-    for (size_t i = 0; i < args->n_pos && !rc; i++)
-        rc = place(x, s, args->pos[i]);
-    for (size_t i = 0; i < args->n_named && !rc; i++)
-        rc = place(x, s, args->named[i]);
-    if (!rc)
-        rc = place(x, s, args->more_pos);
-    return rc ? rc : place(x, s, args->more_named);
 }
 
 /* Whether `name` is read anywhere below: `loop` in a body, `caller` in a macro. */
@@ -537,14 +516,14 @@ static int place_with(resolver *x, symbols *outer, node *n)
 {
     symbols s = {.parent = outer};
     bool soft = x->soft;
-    int rc = place_kids(x, outer, n, 1, 2);
+    int rc = each_kid(x, outer, n, 1, 2, place);
     x->soft = false;
     for (size_t i = 0; i < n->n_kids && !rc; i += 2)
         rc = note_param(x, &s, n->kids[i]->name);
     if (!rc)
         rc = look(x, &s, n->c);
     if (!rc)
-        rc = place_kids(x, &s, n, 0, 2);
+        rc = each_kid(x, &s, n, 0, 2, place);
     if (!rc)
         rc = place(x, &s, n->c);
     if (!rc)
@@ -577,9 +556,9 @@ static int place_plain(resolver *x, symbols *s, node *n)
     if (!rc)
         rc = place(x, s, n->c);
     if (!rc)
-        rc = place_kids(x, s, n, 0, 1);
+        rc = each_kid(x, s, n, 0, 1, place);
     if (!rc)
-        rc = place_args(x, s, n->args);
+        rc = each_arg(x, s, n->args, place);
     x->soft = soft;
     return rc;
 }

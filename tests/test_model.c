@@ -137,8 +137,11 @@ static unsigned each_folder(const char *root, bool only_f32, golden_fn *fn)
     return n;
 }
 
+/* The test is skipped where there are no goldens. */
 static unsigned each_golden(bool only_f32, golden_fn *fn)
 {
+    if (!goldens_are_here())
+        skip();
     return each_folder(GOLDENS "logits", only_f32, fn) +
            each_folder(GOLDENS "extra/logits", only_f32, fn);
 }
@@ -180,8 +183,6 @@ static void check_reference(golden *g)
 static void families_match_their_reference(void **state)
 {
     (void)state;
-    if (!goldens_are_here())
-        skip();
     assert_true(each_golden(false, check_reference) > 50);
 }
 
@@ -212,8 +213,6 @@ static void check_cuts(golden *g)
 static void cuts_and_threads_change_nothing(void **state)
 {
     (void)state;
-    if (!goldens_are_here())
-        skip();
     assert_true(each_golden(true, check_cuts) > 30);
 }
 
@@ -257,8 +256,6 @@ static void check_two_texts(golden *g)
 static void texts_of_a_batch_do_not_meet(void **state)
 {
     (void)state;
-    if (!goldens_are_here())
-        skip();
     each_golden(true, check_two_texts);
 }
 
@@ -303,8 +300,6 @@ static void check_tree(golden *g)
 static void a_path_of_a_tree_is_its_chain(void **state)
 {
     (void)state;
-    if (!goldens_are_here())
-        skip();
     each_golden(true, check_tree);
 }
 
@@ -367,8 +362,6 @@ static void check_taps(golden *g)
 static void taps_show_every_layer(void **state)
 {
     (void)state;
-    if (!goldens_are_here())
-        skip();
     each_golden(true, check_taps);
 }
 
@@ -401,8 +394,6 @@ static void check_some_ids(golden *g)
 static void chosen_logits_are_the_same_logits(void **state)
 {
     (void)state;
-    if (!goldens_are_here())
-        skip();
     each_golden(true, check_some_ids);
 }
 
@@ -540,8 +531,6 @@ static void check_absurd_keys(golden *g)
 static void absurd_metadata_is_refused_or_harmless(void **state)
 {
     (void)state;
-    if (!goldens_are_here())
-        skip();
     assert_true(each_golden(true, check_absurd_keys) > 30);
 }
 
@@ -572,8 +561,6 @@ static void check_random_bytes(golden *g)
 static void random_bytes_are_refused_or_harmless(void **state)
 {
     (void)state;
-    if (!goldens_are_here())
-        skip();
     assert_true(each_golden(true, check_random_bytes) > 30);
 }
 
