@@ -1,7 +1,8 @@
 /* engine/core.h - what the files of this room share; nobody else includes it.
  *
- * A sequence is a page table and a length.  Between steps it holds exactly the pages that
- * cover its length.  Inside a step (in_step) it may hold more:
+ * A sequence is a page table, a length, and the tree in the slots after it.  Between
+ * steps it holds exactly the pages that cover its length and its tree.  Inside a step
+ * (in_step) it may hold more:
  *
  *   idle --items_check--> in_step --pages_take--> prepared --passes--> finish --> idle
  *                            |                        |
@@ -27,13 +28,16 @@ struct seq {
     engine *engine;
     kv_page *pages; /* [engine->seq_pages] */
     uint32_t n_pages;
-    uint32_t len; /* tokens */
-    bool used;    /* handed out by seq_new */
+    uint32_t len;          /* tokens */
+    uint32_t n_tree;       /* nodes of its tree, in the slots from len on */
+    int32_t *tree_parents; /* [engine->max_batch] the first n_tree of them */
+    kv_page kept_tail; /* the page that the tree's copy stands in for, or KV_NO_PAGE */
+    bool used;         /* handed out by seq_new */
     /* the step it is in */
     bool in_step;
     uint32_t done;     /* tokens of its item that have run */
     uint32_t next_out; /* outputs of its item that were given */
-    kv_page kept_tail; /* the page that a private copy stands in for, or KV_NO_PAGE */
+    kv_page replaced;  /* the page that this step's copy stands in for, or KV_NO_PAGE */
 };
 
 typedef struct piece { /* the part of an item that is in the current pass */
@@ -55,13 +59,11 @@ struct engine {
     uint32_t seq_pages;  /* most pages of one sequence, with the slots of a tree */
     seq *seqs;           /* [max_seqs] */
     kv_page *page_table; /* of all sequences, then of the texts of engine_states */
+    int32_t *trees;      /* [max_seqs, max_batch] */
 
     /* the current pass, at most max_batch of each */
     model_span *spans;
     piece *pieces;
-    int32_t *tree_tokens; /* of split trees: a group of nodes and their ancestors */
-    int32_t *tree_parents;
-    uint32_t *tree_nodes; /* index in the item */
     uint32_t *rows;
     float *hidden;   /* [max_batch, n_embd] */
     float *logits;   /* [HEAD_ROWS, n_vocab] */

@@ -64,18 +64,22 @@ static int pool_make(engine *e, const engine_opts *opts, st_err *err)
 
 static int seqs_make(engine *e)
 {
-    size_t table;
+    size_t table, trees;
     e->seqs = st_zalloc_n(e->max_seqs, sizeof *e->seqs);
     if (!st_mul_ok(e->max_seqs, e->seq_pages, &table) ||
-        !st_add_ok(table, (size_t)e->seq_pages + e->max_batch, &table))
+        !st_add_ok(table, (size_t)e->seq_pages + e->max_batch, &table) ||
+        !st_mul_ok(e->max_seqs, e->max_batch, &trees))
         return ST_ENOMEM;
     e->page_table = st_alloc_n(table, sizeof *e->page_table);
-    if (!e->seqs || !e->page_table)
+    e->trees = st_alloc_n(trees, sizeof *e->trees);
+    if (!e->seqs || !e->page_table || !e->trees)
         return ST_ENOMEM;
     for (uint32_t i = 0; i < e->max_seqs; i++) {
         e->seqs[i].engine = e;
         e->seqs[i].pages = e->page_table + (size_t)i * e->seq_pages;
+        e->seqs[i].tree_parents = e->trees + (size_t)i * e->max_batch;
         e->seqs[i].kept_tail = KV_NO_PAGE;
+        e->seqs[i].replaced = KV_NO_PAGE;
     }
     return 0;
 }
@@ -92,16 +96,13 @@ static int scratch_make(engine *e)
         return ST_ENOMEM;
     e->spans = st_alloc_n(n, sizeof *e->spans);
     e->pieces = st_alloc_n(n, sizeof *e->pieces);
-    e->tree_tokens = st_alloc_n(n, sizeof *e->tree_tokens);
-    e->tree_parents = st_alloc_n(n, sizeof *e->tree_parents);
-    e->tree_nodes = st_alloc_n(n, sizeof *e->tree_nodes);
     e->rows = st_alloc_n(n, sizeof *e->rows);
     e->hidden = st_aligned_n(hidden, sizeof *e->hidden);
     e->logits = st_aligned_n(vocab, sizeof *e->logits);
     e->parts = st_alloc_n(HEAD_ROWS * chunks, sizeof *e->parts);
     e->sums = st_alloc_n(states, sizeof *e->sums);
-    bool ok = e->spans && e->pieces && e->tree_tokens && e->tree_parents &&
-              e->tree_nodes && e->rows && e->hidden && e->logits && e->parts && e->sums;
+    bool ok =
+        e->spans && e->pieces && e->rows && e->hidden && e->logits && e->parts && e->sums;
     return ok ? 0 : ST_ENOMEM;
 }
 
@@ -145,11 +146,9 @@ void engine_free(engine *e)
     st_free(e->logits);
     st_free(e->hidden);
     st_free(e->rows);
-    st_free(e->tree_nodes);
-    st_free(e->tree_parents);
-    st_free(e->tree_tokens);
     st_free(e->pieces);
     st_free(e->spans);
+    st_free(e->trees);
     st_free(e->page_table);
     st_free(e->seqs);
     model_work_free(e->work);

@@ -40,19 +40,35 @@ ST_NODISCARD int seq_new(engine *e, seq **ret_seq, st_err *err); /* ST_EBUSY: to
 void seq_free(seq *s); /* NULL allowed; pages go back when their last holder does */
 engine *seq_engine(const seq *s);
 uint32_t seq_len(const seq *s);
-void seq_truncate(seq *s, uint32_t n); /* forget tokens from n on; n <= seq_len */
+uint32_t seq_tree_len(const seq *s);   /* nodes of its tree */
+void seq_tree_drop(seq *s);            /* give the tree's slots back */
+void seq_truncate(seq *s, uint32_t n); /* forget tokens from n on, and the tree */
 /* A second sequence with the first n tokens of s, sharing its pages. */
 ST_NODISCARD int seq_fork(seq *s, uint32_t n, seq **ret_fork, st_err *err);
 
-/* What a step should give for one item.  Unused parts are NULL / 0. */
+/* The tokens of an item, in the order in which they are given:
+ *
+ *   a chain (parents NULL)        all n continue the sequence and stay in it
+ *   a tree of alternatives        the first n_keep are a chain that stays; the others are
+ *   (parents)                     nodes over its end, each seeing the sequence and its
+ * own ancestors; they add nothing to seq_len
+ *
+ * A sequence keeps the slots of its tree, seq_tree_len of them, so that a later item may
+ * hang more nodes on it: n_tree says how many there are.  The next item with n_tree 0 (a
+ * chain, or another tree) gives them back first, as do seq_tree_drop, seq_truncate and
+ * seq_free.  A tree holds at most engine_max_batch nodes.
+ *
+ * What a step should give for one item.  Unused parts are NULL / 0. */
 typedef struct step_item {
     seq *s;
     const int32_t *tokens;
     uint32_t n;
-    const int32_t
-        *parents;        /* NULL: a chain that stays in the sequence.  Else a tree, as in
-                          * model_span: evaluated over the sequence, which is unchanged */
-    const uint32_t *out; /* tokens of the item (index 0..n-1, rising) with outputs */
+    const int32_t *parents; /* [n - n_keep]: parents[i] in [-1, n_tree + i), a node by its
+                             * place in the whole tree; -1: the end of the sequence, after
+                             * the n_keep tokens.  No encoder takes a tree */
+    uint32_t n_keep;        /* with parents; 0 when n_tree is not */
+    uint32_t n_tree;        /* with parents: 0, or seq_tree_len: the tree goes on */
+    const uint32_t *out;    /* tokens of the item (index 0..n-1, rising) with outputs */
     uint32_t n_out;
     const int32_t *ids; /* vocabulary ids wanted; NULL with n_ids 0: all */
     uint32_t n_ids;
@@ -75,9 +91,10 @@ typedef struct step_states {
 } step_states;
 
 /* Run the items, in as many forward passes as max_batch needs.  A sequence may appear in
- * one item only.  ST_EBUSY when pages run out, ST_ELIMIT when an item would pass n_ctx,
- * ST_EINVAL for an id outside the vocabulary: no sequence has changed then.  An encoder
- * takes a whole text as one chain in an empty sequence. */
+ * one item only.  ST_EBUSY when pages run out, ST_ELIMIT when an item would pass n_ctx or
+ * a tree max_batch, ST_EINVAL for an id outside the vocabulary: no sequence has changed
+ * then, but a tree that was to be given back may be gone.  An encoder takes a whole text
+ * as one chain in an empty sequence. */
 ST_NODISCARD int engine_step(engine *e, const step_item *items, uint32_t n_items,
                              st_err *err);
 

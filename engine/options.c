@@ -30,11 +30,8 @@ struct options {
     uint32_t *leaf;    /* [n] the node each continuation ends in */
     int32_t *tokens;   /* [n_run] the token tree */
     int32_t *parents;  /* [n_run] */
-    uint32_t *out;     /* [n_run] 0, 1, 2, ... */
     int32_t *ids;      /* [n_nodes] children of row 0, of row 1, ... */
-    uint32_t n_first;  /* children of row 0 */
-    uint32_t *ids_end; /* [1 + n_run] where the children of a row end; rows after the
-                        * first count from n_first */
+    uint32_t *ids_end; /* [1 + n_run] where the children of a row end */
 };
 
 typedef struct chain { /* a continuation while sorting */
@@ -108,11 +105,9 @@ static int arrays_make(options *o)
     o->leaf = st_alloc_n(o->n, sizeof *o->leaf);
     o->tokens = st_alloc_n(o->n_nodes, sizeof *o->tokens);
     o->parents = st_alloc_n(o->n_nodes, sizeof *o->parents);
-    o->out = st_alloc_n(o->n_nodes, sizeof *o->out);
     o->ids = st_alloc_n(o->n_nodes, sizeof *o->ids);
     o->ids_end = st_zalloc_n((size_t)o->n_nodes + 1, sizeof *o->ids_end);
-    return o->nodes && o->leaf && o->tokens && o->parents && o->out && o->ids &&
-                   o->ids_end
+    return o->nodes && o->leaf && o->tokens && o->parents && o->ids && o->ids_end
                ? 0
                : ST_ENOMEM;
 }
@@ -148,7 +143,6 @@ static void rows_make(options *o)
         v->run = (int32_t)o->n_run;
         o->tokens[o->n_run] = v->token;
         o->parents[o->n_run] = v->parent < 0 ? -1 : o->nodes[v->parent].run;
-        o->out[o->n_run] = o->n_run;
         o->n_run++;
     }
     for (uint32_t i = 0; i < o->n_nodes; i++) {
@@ -165,9 +159,6 @@ static void rows_make(options *o)
         o->nodes[i].edge = o->ids_end[parent < 0 ? 0 : o->nodes[parent].run + 1]++;
         o->ids[o->nodes[i].edge] = o->nodes[i].token;
     }
-    o->n_first = o->ids_end[0];
-    for (uint32_t r = 1; r <= o->n_run; r++)
-        o->ids_end[r] -= o->n_first;
 }
 
 int options_new(const int32_t *const *ids, const uint32_t *n_ids, uint32_t n, int32_t end,
@@ -200,7 +191,6 @@ void options_free(options *o)
         return;
     st_free(o->ids_end);
     st_free(o->ids);
-    st_free(o->out);
     st_free(o->parents);
     st_free(o->tokens);
     st_free(o->leaf);
@@ -213,37 +203,30 @@ uint32_t options_n_nodes(const options *o)
     return o->n_nodes;
 }
 
-/* Run the tokens, then the tree.  logits [n_nodes], lse [1 + n_run]. */
-static int rows_run(const options *o, engine *e, seq *s, const int32_t *tokens,
-                    uint32_t n, float *logits, float *lse, st_err *err)
+/* Run the tokens and the tree in one item.  logits [n_nodes], lse [1 + n_run]; feed
+ * has room for n + n_run, out for 1 + n_run. */
+static int rows_run(const options *o, seq *s, const int32_t *tokens, uint32_t n,
+                    int32_t *feed, uint32_t *out, float *logits, float *lse, st_err *err)
 {
-    const uint32_t last = n - 1, before = seq_len(s), n_first = o->n_first;
-    step_item prompt = {.s = s,
-                        .tokens = tokens,
-                        .n = n,
-                        .out = &last,
-                        .n_out = 1,
-                        .ids = o->ids,
-                        .n_ids = n_first,
-                        .ret_logits = logits,
-                        .ret_lse = lse};
-    step_item tree = {.s = s,
-                      .tokens = o->tokens,
-                      .n = o->n_run,
+    memcpy(feed, tokens, n * sizeof *feed);
+    memcpy(feed + n, o->tokens, o->n_run * sizeof *feed);
+    for (uint32_t i = 0; i <= o->n_run; i++)
+        out[i] = n - 1 + i;
+    step_item item = {.s = s,
+                      .tokens = feed,
+                      .n = n + o->n_run,
                       .parents = o->parents,
-                      .out = o->out,
-                      .n_out = o->n_run,
-                      .ids = o->ids + n_first,
-                      .n_ids = o->n_nodes - n_first,
-                      .ids_end = o->ids_end + 1,
-                      .ret_logits = logits + n_first,
-                      .ret_lse = lse + 1};
-    int rc = engine_step(e, &prompt, 1, err);
-    if (rc < 0 || o->n_run == 0)
-        return rc;
-    rc = engine_step(e, &tree, 1, err);
-    if (rc < 0)
-        seq_truncate(s, before);
+                      .n_keep = n,
+                      .out = out,
+                      .n_out = 1 + o->n_run,
+                      .ids = o->ids,
+                      .n_ids = o->n_nodes,
+                      .ids_end = o->ids_end,
+                      .ret_logits = logits,
+                      .ret_lse = lse};
+    int rc = engine_step(seq_engine(s), &item, 1, err);
+    if (rc == 0)
+        seq_tree_drop(s);
     return rc;
 }
 
@@ -257,13 +240,15 @@ int options_score(const options *o, seq *s, const int32_t *tokens, uint32_t n,
     float *logits = st_alloc_n(o->n_nodes, sizeof *logits);
     float *lse = st_alloc_n((size_t)o->n_run + 1, sizeof *lse);
     double *logp = st_alloc_n(o->n_nodes, sizeof *logp);
-    if (!logits || !lse || !logp) {
+    int32_t *feed = st_alloc_n((size_t)n + o->n_run, sizeof *feed);
+    uint32_t *out = st_alloc_n((size_t)o->n_run + 1, sizeof *out);
+    if (!logits || !lse || !logp || !feed || !out) {
         st_err_set(err, rc, "no memory to score %u options", o->n);
-        goto out;
+        goto done;
     }
-    rc = rows_run(o, seq_engine(s), s, tokens, n, logits, lse, err);
+    rc = rows_run(o, s, tokens, n, feed, out, logits, lse, err);
     if (rc < 0)
-        goto out;
+        goto done;
     for (uint32_t i = 0; i < o->n_nodes; i++) {
         const node *v = &o->nodes[i];
         double above = v->parent < 0 ? 0 : logp[v->parent];
@@ -272,7 +257,9 @@ int options_score(const options *o, seq *s, const int32_t *tokens, uint32_t n,
     }
     for (uint32_t i = 0; i < o->n; i++)
         ret_logp[i] = logp[o->leaf[i]];
-out:
+done:
+    st_free(out);
+    st_free(feed);
     st_free(logp);
     st_free(lse);
     st_free(logits);

@@ -1,10 +1,11 @@
 /* engine/options.h - exact probabilities of given continuations.
  *
  * The continuations (label texts as token ids) form a trie over a sequence's end; the
- * trie is run as one token tree, so common prefixes are computed once and the sequence is
- * left unchanged.  log p(option) = sum over its tokens of (logit - lse), the exact
- * log-probability under the whole vocabulary, `end` token included when >= 0, so that a
- * label that begins another label competes with it fairly.
+ * trie is run as one token tree in one pass with the prompt's tokens, so common prefixes
+ * are computed once; it leaves nothing in the sequence.  log p(option) = sum over its
+ * tokens of (logit - lse), the exact log-probability under the whole vocabulary, `end`
+ * token included when >= 0, so that a label that begins another label competes with it
+ * fairly.
  *
  * Threads: the engine's owner. */
 #ifndef ENGINE_OPTIONS_H
@@ -21,7 +22,8 @@ void options_free(options *o); /* NULL allowed */
 uint32_t options_n_nodes(const options *o);
 
 /* ret_logp[n]: natural log-probability of each option after the tokens of `s` plus
- * `tokens` (at least one, they stay in the sequence). */
+ * `tokens` (at least one, they stay in the sequence).  A failed call changes nothing.
+ * ST_ELIMIT when more nodes have children than engine_max_batch. */
 ST_NODISCARD int options_score(const options *o, seq *s, const int32_t *tokens,
                                uint32_t n, double *ret_logp, st_err *err);
 #endif

@@ -19,6 +19,7 @@ int seq_new(engine *e, seq **ret_seq, st_err *err)
             continue;
         s->used = true;
         s->len = 0;
+        s->n_tree = 0;
         s->n_pages = 0;
         *ret_seq = s;
         return 0;
@@ -33,6 +34,7 @@ void seq_free(seq *s)
     if (!s)
         return;
     assert(s->used && !s->in_step);
+    seq_tree_drop(s);
     pages_release(s, 0);
     s->len = 0;
     s->used = false;
@@ -48,9 +50,27 @@ uint32_t seq_len(const seq *s)
     return s->len;
 }
 
+uint32_t seq_tree_len(const seq *s)
+{
+    return s->n_tree;
+}
+
+void seq_tree_drop(seq *s)
+{
+    s->n_tree = 0;
+    pages_release(s, kv_pages_for(s->len));
+    if (s->kept_tail == KV_NO_PAGE)
+        return;
+    kv_page *tail = &s->pages[s->len / KV_PAGE_TOKENS];
+    kvpool_unref(s->engine->pool, *tail);
+    *tail = s->kept_tail;
+    s->kept_tail = KV_NO_PAGE;
+}
+
 void seq_truncate(seq *s, uint32_t n)
 {
     assert(n <= s->len && !s->in_step);
+    seq_tree_drop(s);
     s->len = n;
     pages_release(s, kv_pages_for(n));
 }

@@ -94,8 +94,8 @@ static int pass_fill(text_job *job, st_err *err)
             break;
         if (kvpool_take(e->pool, n_pages, pages) < 0)
             break;
-        e->spans[job->n] =
-            (model_span){job->texts[text], n < room ? n : room, 0, NULL, pages};
+        e->spans[job->n] = (model_span){
+            .tokens = job->texts[text], .n = n < room ? n : room, .pages = pages};
         used += e->spans[job->n].n;
         pages += n_pages;
         job->n_pages += n_pages;

@@ -2,19 +2,18 @@
  *
  * All that can fail because of the caller or a lack of pages fails before the first
  * forward pass, so a failed step leaves each sequence as it was.  A pass takes items in
- * their order until max_batch tokens are in it; a chain may be cut anywhere, because the
+ * their order until max_batch tokens are in it; an item may be cut anywhere, because the
  * model's results do not depend on it.
  *
- * A tree uses the slots after its sequence's end and gives them back.  A tree that does
- * not fit one pass is run in groups: the next nodes in order and whichever of their
- * ancestors were in an earlier group, once more.  With nodes in depth-first order a group
- * repeats one path at most.
+ * A tree uses the slots after its sequence's end, and keeps them for the nodes that a
+ * later step hangs on it.  An item with a chain and a tree is two spans of one pass.
  *
  * Writing into a page that others hold: the writer gets a copy first.  A chain keeps the
- * copy; a tree gives it back and returns to the shared page. */
+ * copy; a tree gives it back when it is dropped and returns to the shared page. */
 #include "engine/core.h"
 
 #include <assert.h>
+#include <string.h>
 
 typedef struct pass { /* what is in the forward pass being built */
     uint32_t n_tokens;
@@ -22,22 +21,60 @@ typedef struct pass { /* what is in the forward pass being built */
     uint32_t n_out;
 } pass;
 
+/* Tokens of an item that stay in the sequence. */
+static uint32_t chain_of(const step_item *it)
+{
+    return it->parents ? it->n_keep : it->n;
+}
+
+static int32_t parent_of(const step_item *it, uint32_t node)
+{
+    return node < it->n_tree ? it->s->tree_parents[node] : it->parents[node - it->n_tree];
+}
+
 static int tree_check(const engine *e, const step_item *it, st_err *err)
 {
-    for (uint32_t i = 0; i < it->n; i++) {
+    uint32_t n = it->n - it->n_keep, end = it->s->len + it->n_keep;
+    if (it->n_tree && (it->n_keep || it->n_tree != it->s->n_tree))
+        return st_err_set(err, ST_EINVAL,
+                          "%u tokens kept before a tree that goes on from node %u; the "
+                          "sequence's tree has %u nodes",
+                          it->n_keep, it->n_tree, it->s->n_tree);
+    if (it->n_tree > e->max_batch || n > e->max_batch - it->n_tree)
+        return st_err_set(err, ST_ELIMIT, "a tree of %u and %u nodes; it holds %u",
+                          it->n_tree, n, e->max_batch);
+    for (uint32_t i = it->n_tree; i < it->n_tree + n; i++) {
         uint32_t depth = 0;
-        if (it->parents[i] < -1 || it->parents[i] >= (int64_t)i)
-            return st_err_set(err, ST_EINVAL, "node %u of a tree has parent %d", i,
-                              it->parents[i]);
-        for (int32_t p = it->parents[i]; p >= 0; p = it->parents[p])
+        int32_t p = parent_of(it, i);
+        if (p < -1 || p >= (int64_t)i)
+            return st_err_set(err, ST_EINVAL, "node %u of a tree has parent %d", i, p);
+        for (; p >= 0; p = parent_of(it, (uint32_t)p))
             depth++;
-        if (depth >= e->max_batch || it->s->len + depth >= e->n_ctx)
+        if (depth >= e->n_ctx - end)
             return st_err_set(err, ST_ELIMIT,
-                              "a tree %u tokens deep after %u tokens passes "
-                              "the context of %u or the batch of %u",
-                              depth + 1, it->s->len, e->n_ctx, e->max_batch);
+                              "a tree %u tokens deep after %u tokens passes the context "
+                              "of %u",
+                              depth + 1, end, e->n_ctx);
     }
     return 0;
+}
+
+static int shape_check(const engine *e, const step_item *it, st_err *err)
+{
+    if (it->n_keep > it->n || (!it->parents && (it->n_keep || it->n_tree)))
+        return st_err_set(err, ST_EINVAL,
+                          "%u of %u tokens kept, a tree from node %u on: expected "
+                          "parents, and at most the tokens that there are",
+                          it->n_keep, it->n, it->n_tree);
+    if (chain_of(it) > e->n_ctx - it->s->len) {
+        st_err_set(err, ST_ELIMIT, "%u tokens and %u more pass the context of %u",
+                   it->s->len, chain_of(it), e->n_ctx);
+        st_err_hint(err, "shorten the text, or ask for a longer context");
+        return ST_ELIMIT;
+    }
+    if (!model_about(e->model)->causal && (it->parents || it->s->len > 0))
+        return st_err_set(err, ST_EINVAL, "an encoder takes a whole text at once");
+    return it->parents ? tree_check(e, it, err) : 0;
 }
 
 static int ids_check(const engine *e, const int32_t *ids, uint32_t n, const char *what,
@@ -74,29 +111,23 @@ static int item_check(const engine *e, const step_item *it, st_err *err)
         return st_err_set(err, ST_EINVAL, "not a sequence of this engine");
     if (s->in_step)
         return st_err_set(err, ST_EINVAL, "a sequence is in two items of a step");
-    if (!it->parents && it->n > e->n_ctx - s->len) {
-        st_err_set(err, ST_ELIMIT, "%u tokens and %u more pass the context of %u", s->len,
-                   it->n, e->n_ctx);
-        st_err_hint(err, "shorten the text, or ask for a longer context");
-        return ST_ELIMIT;
-    }
-    if (!model_about(e->model)->causal && (it->parents || s->len > 0))
-        return st_err_set(err, ST_EINVAL, "an encoder takes a whole text at once");
-    int rc = ids_check(e, it->tokens, it->n, "token", err);
-    if (rc == 0 && it->parents)
-        rc = tree_check(e, it, err);
+    int rc = shape_check(e, it, err);
+    if (rc == 0)
+        rc = ids_check(e, it->tokens, it->n, "token", err);
     return rc < 0 ? rc : outputs_check(e, it, err);
 }
 
-/* Take what the item writes to.  ST_EBUSY changes nothing. */
+/* Take what the item writes to, and give back the tree that it replaces.  ST_EBUSY takes
+ * nothing. */
 static int pages_take(engine *e, const step_item *it)
 {
     seq *s = it->s;
-    uint32_t slots = it->parents && it->n > e->max_batch ? e->max_batch : it->n;
-    uint32_t tail = s->len / KV_PAGE_TOKENS;
-    uint32_t need = kv_pages_for(s->len + slots);
-    bool copy = slots > 0 && s->len % KV_PAGE_TOKENS != 0 &&
-                kvpool_holders(e->pool, s->pages[tail]) > 1;
+    if (it->n_tree == 0)
+        seq_tree_drop(s);
+    uint32_t first = s->len + s->n_tree, page = first / KV_PAGE_TOKENS;
+    uint32_t need = kv_pages_for(first + it->n);
+    bool copy = it->n > 0 && first % KV_PAGE_TOKENS != 0 &&
+                kvpool_holders(e->pool, s->pages[page]) > 1;
     uint32_t more = need > s->n_pages ? need - s->n_pages : 0;
     assert(need + 1 <= e->seq_pages);
     if (kvpool_take(e->pool, more + copy, s->pages + s->n_pages) < 0)
@@ -104,98 +135,78 @@ static int pages_take(engine *e, const step_item *it)
     s->n_pages += more;
     if (copy) {
         kv_page own = s->pages[s->n_pages];
-        kvpool_copy(e->pool, own, s->pages[tail]);
-        s->kept_tail = s->pages[tail];
-        s->pages[tail] = own;
-        if (!it->parents)
-            kvpool_unref(e->pool, s->kept_tail);
+        kvpool_copy(e->pool, own, s->pages[page]);
+        s->replaced = s->pages[page];
+        s->pages[page] = own;
+        if (chain_of(it) > 0)
+            kvpool_unref(e->pool, s->replaced);
     }
+    if (it->parents)
+        memcpy(s->tree_parents + s->n_tree, it->parents,
+               (it->n - it->n_keep) * sizeof *it->parents);
     return 0;
 }
 
-/* Give back what a step took beyond the sequence's length; `restore` also undoes the copy
- * of a tail.  A chain's old tail is still held by those it was shared with. */
-static void pages_back(engine *e, const step_item *it, bool restore)
+/* The item has run: its chain is in the sequence, its nodes in the tree. */
+static void item_keep(engine *e, const step_item *it)
 {
     seq *s = it->s;
-    uint32_t keep = kv_pages_for(s->len);
+    s->len += chain_of(it);
+    s->n_tree += it->n - chain_of(it);
+    if (s->replaced != KV_NO_PAGE && chain_of(it) == 0) {
+        if (s->kept_tail == KV_NO_PAGE)
+            s->kept_tail = s->replaced;
+        else
+            kvpool_unref(e->pool, s->replaced);
+    }
+    s->replaced = KV_NO_PAGE;
+}
+
+/* Give back what pages_take took.  A chain's old tail is still held by those it was
+ * shared with. */
+static void item_undo(engine *e, const step_item *it)
+{
+    seq *s = it->s;
+    uint32_t end = s->len + s->n_tree, keep = kv_pages_for(end);
     for (uint32_t i = keep; i < s->n_pages; i++)
         kvpool_unref(e->pool, s->pages[i]);
     s->n_pages = keep;
-    if (s->kept_tail != KV_NO_PAGE && restore) {
-        uint32_t tail = s->len / KV_PAGE_TOKENS;
-        if (!it->parents)
-            kvpool_ref(e->pool, s->kept_tail);
-        kvpool_unref(e->pool, s->pages[tail]);
-        s->pages[tail] = s->kept_tail;
-    }
-    s->kept_tail = KV_NO_PAGE;
+    if (s->replaced == KV_NO_PAGE)
+        return;
+    if (chain_of(it) > 0)
+        kvpool_ref(e->pool, s->replaced);
+    kvpool_unref(e->pool, s->pages[end / KV_PAGE_TOKENS]);
+    s->pages[end / KV_PAGE_TOKENS] = s->replaced;
+    s->replaced = KV_NO_PAGE;
 }
 
-static uint32_t group_find(const engine *e, uint32_t n, int32_t node)
-{
-    while (n > 0 && e->tree_nodes[n - 1] != (uint32_t)node)
-        n--;
-    return n; /* position + 1, or 0 */
-}
-
-/* Fill the tree arrays with nodes from `from` on and their missing ancestors, as many as
- * a pass holds.  Returns the nodes in the group; *ret_next is the first one left out. */
-static uint32_t group_fill(engine *e, const step_item *it, uint32_t from,
-                           uint32_t *ret_next)
-{
-    uint32_t n = 0, next = from;
-    for (; next < it->n; next++) {
-        uint32_t missing = 1;
-        int32_t p = it->parents[next];
-        for (; p >= 0 && group_find(e, n, p) == 0; p = it->parents[p])
-            missing++;
-        if (n + missing > e->max_batch)
-            break;
-        int32_t node = (int32_t)next;
-        for (uint32_t at = n + missing; at-- > n; node = it->parents[node]) {
-            e->tree_nodes[at] = (uint32_t)node;
-            e->tree_tokens[at] = it->tokens[node];
-            e->tree_parents[at] = (int32_t)at - 1;
-        }
-        e->tree_parents[n] = p < 0 ? -1 : (int32_t)group_find(e, n, p) - 1;
-        n += missing;
-    }
-    *ret_next = next;
-    return n;
-}
-
-/* Add the next part of an item to the pass: nothing when it does not fit there. */
-static void piece_add(engine *e, const step_item *it, pass *p)
+/* Add to the pass what it holds of the rest of an item's chain or, after the chain, of
+ * its tree.  False when that is nothing. */
+static bool piece_add(engine *e, const step_item *it, pass *p)
 {
     seq *s = it->s;
-    uint32_t room = e->max_batch - p->n_tokens;
-    uint32_t from = s->done, left = it->n - from, n = left < room ? left : room;
-    bool whole = it->parents || !model_about(e->model)->causal; /* not to be cut */
-    bool split = it->parents && it->n > e->max_batch;
-    if (n == 0 || (whole && (split ? p->n_tokens > 0 : left > room)))
-        return;
+    uint32_t room = e->max_batch - p->n_tokens, chain = chain_of(it);
+    uint32_t from = s->done, left = (from < chain ? chain : it->n) - from;
+    uint32_t n = left < room ? left : room;
+    if (n == 0 || (!model_about(e->model)->causal && left > room))
+        return false;
     model_span *span = &e->spans[p->n_pieces];
-    *span = (model_span){it->tokens + from, n, s->len + from, NULL, s->pages};
+    *span = (model_span){
+        .tokens = it->tokens + from, .n = n, .start = s->len + from, .pages = s->pages};
+    if (from >= chain) {
+        span->start = s->len + chain;
+        span->n_tree = s->n_tree + from - chain;
+        span->parents = s->tree_parents;
+    }
     s->done = from + n;
-    if (it->parents) {
-        span->start = s->len;
-        span->parents = it->parents;
-    }
-    if (split) {
-        span->tokens = e->tree_tokens;
-        span->parents = e->tree_parents;
-        span->n = group_fill(e, it, from, &s->done);
-    }
     piece *part = &e->pieces[p->n_pieces++];
     *part = (piece){it, s->next_out, 0, p->n_out};
     while (s->next_out < it->n_out && it->out[s->next_out] < s->done) {
-        uint32_t node = it->out[s->next_out++];
-        uint32_t at = split ? group_find(e, span->n, (int32_t)node) - 1 : node - from;
-        e->rows[p->n_out++] = p->n_tokens + at;
+        e->rows[p->n_out++] = p->n_tokens + it->out[s->next_out++] - from;
         part->n_out++;
     }
-    p->n_tokens += span->n;
+    p->n_tokens += n;
+    return true;
 }
 
 /* Run passes until every item is done. */
@@ -204,7 +215,8 @@ static int passes_run(engine *e, const step_item *items, uint32_t n_items, st_er
     for (;;) {
         pass p = {0};
         for (uint32_t i = 0; i < n_items && p.n_tokens < e->max_batch; i++)
-            piece_add(e, &items[i], &p);
+            while (piece_add(e, &items[i], &p))
+                continue;
         if (p.n_pieces == 0)
             return 0;
         model_batch batch = {
@@ -250,17 +262,17 @@ int engine_step(engine *e, const step_item *items, uint32_t n_items, st_err *err
         if (rc == 0)
             taken++;
     }
-    bool busy = rc == ST_EBUSY;
-    if (busy) {
+    if (rc == ST_EBUSY) {
         st_err_set(err, rc, "%u free pages do not hold the step", kvpool_n_free(e->pool));
         st_err_hint(err, "free a sequence, or give the engine more kv_bytes");
     }
     if (rc == 0)
         rc = passes_run(e, items, n_items, err);
     for (uint32_t i = taken; i-- > 0;) {
-        if (rc == 0 && !items[i].parents)
-            items[i].s->len += items[i].n;
-        pages_back(e, &items[i], busy || items[i].parents);
+        if (rc == 0)
+            item_keep(e, &items[i]);
+        else
+            item_undo(e, &items[i]);
     }
     while (marked-- > 0)
         items[marked].s->in_step = false;

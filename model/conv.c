@@ -28,12 +28,12 @@ static void store_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
         if (s->l->conv.in.bias)
             k->add(b, s->l->conv.in.bias, 3 * n_embd);
         k->mul(z, b, n_embd);
-        k->kv_store(s->kv, span->pages, span->start + at->i, z, z);
+        k->kv_store(s->kv, span->pages, span_slot(span, at->i), z, z);
     }
 }
 
-/* The slot of the token before slot `*slot`, which is token *i of the span when *i >= 0;
- * false at the start of the sequence. */
+/* The slot of the token before slot `*slot`, which is the *i-th after the span's start
+ * when *i >= 0; false at the start of the sequence. */
 static bool step_back(const model_span *span, int64_t *i, uint32_t *slot)
 {
     if (*i >= 0)
@@ -80,8 +80,8 @@ static void mix_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
         const model_span *span = &s->p->batch->spans[at->span];
         const float *c = s->p->wk->qkv + (size_t)t * 3 * n_embd + n_embd, *z = c + n_embd;
         float *y = s->p->wk->att_rows + (size_t)t * n_embd;
-        uint32_t slot = span->start + at->i;
-        int64_t i = at->i;
+        int64_t i = span->n_tree + at->i;
+        uint32_t slot = span_slot(span, at->i);
         for (uint32_t e = 0; e < n_embd; e++)
             y[e] = cv->taps[(size_t)e * cv->n_taps + cv->n_taps - 1] * z[e];
         for (uint32_t j = cv->n_taps - 1; j-- > 0 && step_back(span, &i, &slot);)

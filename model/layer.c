@@ -135,17 +135,17 @@ static void qkv_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
         for (uint32_t h = 0; l->v_norm && h < l->n_kv; h++)
             m->kern->rms_norm(v + (size_t)h * l->dim_v, NULL, m->eps, l->dim_v,
                               v + (size_t)h * l->dim_v);
-        m->kern->kv_store(&s->kv, span->pages, span->start + at->i, k, v);
+        m->kern->kv_store(&s->kv, span->pages, span_slot(span, at->i), k, v);
     }
 }
 
-/* Slots of token i and its ancestors in a tree that are at `lo` or later, oldest first.
+/* Slots of a token and its ancestors in a tree that are at `lo` or later, oldest first.
  */
 static uint32_t list_ancestors(const model_span *span, const token_at *at, uint32_t lo,
                                uint32_t *ret_slots)
 {
     uint32_t n = at->position + 1 - (lo > span->start ? lo : span->start);
-    uint32_t j = at->i;
+    uint32_t j = span->n_tree + at->i;
     for (uint32_t left = n; left-- > 0; j = (uint32_t)span->parents[j])
         ret_slots[left] = span->start + j;
     return n;

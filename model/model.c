@@ -51,23 +51,49 @@ size_t model_kv_page_bytes(const model *m, st_dtype kv_type)
 
 /* ---- what a batch must hold ---- */
 
-static int check_parents(const model_span *span, uint32_t s, st_err *err)
+/* Ancestors of a node of a span's tree. */
+static uint32_t tree_depth(const model_span *span, uint32_t node)
 {
-    for (uint32_t i = 0; i < span->n; i++)
-        if (span->parents[i] < -1 || span->parents[i] >= (int32_t)i)
+    uint32_t depth = 0;
+    for (int32_t p = span->parents[node]; p >= 0; p = span->parents[p])
+        depth++;
+    return depth;
+}
+
+/* Also finds the positions that the tree's deepest token needs. */
+static int check_parents(const model_work *wk, const model_span *span, uint32_t s,
+                         uint64_t *ret_end, st_err *err)
+{
+    uint32_t n = span->n_tree + span->n, deepest = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (span->parents[i] < -1 || span->parents[i] >= (int64_t)i)
             return st_err_set(err, ST_EINVAL,
                               "span %u: parent %d of token %u is not an "
                               "earlier token",
                               s, span->parents[i], i);
+    for (uint32_t i = span->n_tree; i < n; i++) {
+        uint32_t depth = tree_depth(span, i);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    if (deepest >= wk->max_tokens)
+        return st_err_set(err, ST_ELIMIT, "span %u: a tree %u tokens deep, room for %u",
+                          s, deepest + 1, wk->max_tokens);
+    *ret_end = (uint64_t)span->start + deepest + 1;
     return 0;
 }
 
-static int check_span(const model *m, const model_span *span, uint32_t s, st_err *err)
+static int check_span(const model *m, const model_work *wk, const model_span *span,
+                      uint32_t s, st_err *err)
 {
     uint64_t end = (uint64_t)span->start + span->n;
-    if (span->n == 0 || end > INT32_MAX)
+    if (span->n == 0 || end + span->n_tree > INT32_MAX)
         return st_err_set(err, ST_EINVAL, "span %u: %u tokens after %u", s, span->n,
                           span->start);
+    if (span->n_tree && !span->parents)
+        return st_err_set(err, ST_EINVAL, "span %u: a chain goes on with a tree", s);
+    int rc = span->parents ? check_parents(wk, span, s, &end, err) : 0;
+    if (rc < 0)
+        return rc;
     if (m->positions.data && end > m->positions.rows)
         return st_err_set(err, ST_ELIMIT,
                           "span %u: %llu tokens, but the model has %u "
@@ -81,7 +107,7 @@ static int check_span(const model *m, const model_span *span, uint32_t s, st_err
                               "span %u: token %u is %d, the vocabulary has "
                               "%u",
                               s, i, span->tokens[i], m->info.n_vocab);
-    return span->parents ? check_parents(span, s, err) : 0;
+    return 0;
 }
 
 static int check_batch(const model *m, const model_work *wk, const model_kv *kv,
@@ -97,7 +123,7 @@ static int check_batch(const model *m, const model_work *wk, const model_kv *kv,
         return st_err_set(err, ST_EINVAL, "final states need all %u layers",
                           m->info.n_layers);
     for (uint32_t s = 0; s < b->n_spans; s++) {
-        int rc = check_span(m, &b->spans[s], s, err);
+        int rc = check_span(m, wk, &b->spans[s], s, err);
         if (rc)
             return rc;
         n += b->spans[s].n;
@@ -122,10 +148,8 @@ static void place_tokens(const pass *p)
     for (uint32_t s = 0; s < p->batch->n_spans; s++) {
         const model_span *span = &p->batch->spans[s];
         for (uint32_t i = 0; i < span->n; i++) {
-            uint32_t position = span->start + i;
-            if (span->parents)
-                position = span->parents[i] < 0 ? span->start
-                                                : at[span->parents[i]].position + 1;
+            uint32_t after = span->parents ? tree_depth(span, span->n_tree + i) : i;
+            uint32_t position = span->start + after;
             at[i] = (token_at){.span = s, .i = i, .position = position};
         }
         at += span->n;

@@ -71,10 +71,13 @@ typedef struct model_span {
     const int32_t *tokens; /* ids, 0 <= id < n_vocab, checked */
     uint32_t n;
     uint32_t start;         /* positions of the sequence that are already in its pages */
-    const int32_t *parents; /* NULL: a chain.  Else parents[i] in [-1, i): -1 hangs on the
-                             * sequence; position = start + depth.  Slots start .. start+n
-                             * of the pages are overwritten either way. */
-    const uint32_t *pages;  /* page table, covers start + n slots */
+    const int32_t *parents; /* NULL: a chain.  Else of the tree's nodes [n_tree + n],
+                             * those of this span last: parents[i] in [-1, i), -1 hangs on
+                             * the sequence; position = start + depth */
+    const uint32_t *pages;  /* page table, covers start + n_tree + n slots */
+    uint32_t n_tree;        /* nodes of the tree that an earlier span has put in the slots
+                             * from start on; 0 for a chain.  The slots after them are
+                             * overwritten */
 } model_span;
 
 /* Called after the embedding (layer 0) and after each layer l = 1..n with the residual

@@ -17,6 +17,12 @@ typedef struct product {
     size_t ldy;
 } product;
 
+/* The slot of the pages that token i of a span is kept in. */
+static inline uint32_t span_slot(const model_span *span, uint32_t i)
+{
+    return span->start + span->n_tree + i;
+}
+
 /* Where a token of the batch stands. */
 typedef struct token_at {
     uint32_t span;

@@ -351,6 +351,9 @@ static void tree_once(fixture *f, engine *e, uint32_t n)
                       .n_out = n,
                       .ret_logits = got};
     step(e, &item, 1);
+    assert_int_equal(seq_tree_len(fork), n);
+    seq_tree_drop(fork);
+    assert_int_equal(seq_tree_len(fork), 0);
     assert_int_equal(engine_free_pages(e), pages);
     assert_int_equal(seq_len(fork), BEFORE);
     for (uint32_t i = 0; i < n; i++) {
@@ -391,15 +394,266 @@ static void trees_leave_no_trace(void **state)
     for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
         fixture f;
         fixture_init(&f, models[i]);
-        engine *whole = engine_make(f.m, 2, 0), *split = engine_make(f.m, 2, 40);
+        engine *whole = engine_make(f.m, 2, 0), *tight = engine_make(f.m, 1, 80);
         tree_once(&f, whole, 1);
         tree_once(&f, whole, 40);
-        tree_once(&f, split, 40);
-        tree_once(&f, split, 80); /* in groups, ancestors run again */
+        tree_once(&f, tight, 80);
         engine_free(whole);
-        engine_free(split);
+        engine_free(tight);
         fixture_done(&f);
     }
+}
+
+enum {
+    GROWN = 60,
+    KEPT = 30,
+    BASE = 50
+}; /* nodes; prompt and shared tokens before them */
+
+/* A prompt of KEPT tokens after BASE shared ones, and a random tree over its end. */
+typedef struct grove {
+    int32_t base[BASE];
+    int32_t tokens[KEPT + GROWN];
+    int32_t parents[GROWN];
+    float *want; /* [KEPT + GROWN, n_vocab]: everything in one item of the plain engine */
+} grove;
+
+static void grove_make(fixture *f, grove *g)
+{
+    uint32_t out[KEPT + GROWN];
+    text_draw(f, g->base, BASE);
+    text_draw(f, g->tokens, KEPT + GROWN);
+    for (uint32_t i = 0; i < KEPT + GROWN; i++)
+        out[i] = i;
+    for (uint32_t i = 0; i < GROWN; i++)
+        g->parents[i] = (int32_t)st_rng_below(&f->rng, i + 1) - 1;
+    g->want = st_alloc_n((size_t)(KEPT + GROWN) * f->info->n_vocab, sizeof *g->want);
+    seq *s = seq_make(f->plain);
+    step(f->plain, &(step_item){.s = s, .tokens = g->base, .n = BASE}, 1);
+    step_item chain = {.s = s,
+                       .tokens = g->tokens,
+                       .n = KEPT,
+                       .out = out,
+                       .n_out = KEPT,
+                       .ret_logits = g->want};
+    step_item tree = {.s = s,
+                      .tokens = g->tokens + KEPT,
+                      .n = GROWN,
+                      .parents = g->parents,
+                      .out = out,
+                      .n_out = GROWN,
+                      .ret_logits = g->want + (size_t)KEPT * f->info->n_vocab};
+    step(f->plain, &chain, 1);
+    step(f->plain, &tree, 1);
+    seq_free(s);
+}
+
+/* The grove on a fork, cut at random, in steps that hold another sequence's tokens too;
+ * now and then somebody forks the sequence and goes on by himself. */
+static void grove_grow(fixture *f, engine *e, const grove *g, seq *base)
+{
+    uint32_t out[KEPT + GROWN], n_vocab = f->info->n_vocab, at = 0;
+    float *got = st_alloc_n((size_t)(KEPT + GROWN) * n_vocab, sizeof *got);
+    seq *s, *fork = NULL, *beside = seq_make(e);
+    const int32_t other[] = {3, 1, 4};
+    assert_int_equal(seq_fork(base, BASE, &s, NULL), 0);
+    while (at < KEPT + GROWN) {
+        bool grown = at > KEPT || (at == KEPT && st_rng_below(&f->rng, 2));
+        uint32_t n = 1 + st_rng_below(&f->rng, KEPT + GROWN - at);
+        uint32_t keep = at < KEPT ? n < KEPT - at ? n : KEPT - at : 0;
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = i;
+        step_item items[] = {
+            {.s = beside, .tokens = other, .n = st_rng_below(&f->rng, 4)},
+            {.s = s,
+             .tokens = g->tokens + at,
+             .n = n,
+             .parents = n > keep ? g->parents + (grown ? at - KEPT : 0) : NULL,
+             .n_keep = n > keep ? keep : 0,
+             .n_tree = grown ? at - KEPT : 0,
+             .out = out,
+             .n_out = n,
+             .ret_logits = got + (size_t)at * n_vocab},
+        };
+        step(e, items, 2);
+        at += n;
+        assert_int_equal(seq_len(s), BASE + (at < KEPT ? at : KEPT));
+        assert_int_equal(seq_tree_len(s), at < KEPT ? 0 : at - KEPT);
+        if (st_rng_below(&f->rng, 2)) { /* writes where the tree's slots would be */
+            seq_free(fork);
+            assert_int_equal(seq_fork(s, seq_len(s), &fork, NULL), 0);
+            step(e, &(step_item){.s = fork, .tokens = other, .n = 3}, 1);
+        }
+    }
+    rows_equal(f, g->want, got, KEPT + GROWN, "a tree that went on");
+    /* A second tree in place of the first, from its beginning. */
+    step_item again = {.s = s,
+                       .tokens = g->tokens + KEPT,
+                       .n = 5,
+                       .parents = g->parents,
+                       .out = out,
+                       .n_out = 5,
+                       .ret_logits = got};
+    step(e, &again, 1);
+    assert_int_equal(seq_tree_len(s), 5);
+    rows_equal(f, g->want + (size_t)KEPT * n_vocab, got, 5, "a tree after a tree");
+    seq_free(beside);
+    seq_free(fork);
+    seq_free(s);
+    st_free(got);
+}
+
+static void trees_go_on(void **state)
+{
+    static const uint32_t batches[] = {0, GROWN, 77};
+    (void)state;
+    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+        fixture f;
+        grove g;
+        fixture_init(&f, models[i]);
+        for (unsigned k = 0; k < ST_COUNT(batches); k++) {
+            engine *e = engine_make(f.m, 1 + k, batches[k]);
+            uint32_t pages = engine_free_pages(e);
+            seq *base = seq_make(e);
+            grove_make(&f, &g);
+            step(e, &(step_item){.s = base, .tokens = g.base, .n = BASE}, 1);
+            for (int round = 0; round < 3; round++)
+                grove_grow(&f, e, &g, base);
+            seq_free(base);
+            assert_int_equal(engine_free_pages(e), pages);
+            st_free(g.want);
+            engine_free(e);
+        }
+        fixture_done(&f);
+    }
+}
+
+/* A step that finds no pages leaves the tree as it was, and it goes on afterwards. */
+static void a_tree_outlives_a_busy_step(void **state)
+{
+    fixture f;
+    grove g;
+    uint32_t out[GROWN];
+    engine *e;
+    (void)state;
+    if (!have_goldens())
+        return;
+    fixture_init(&f, models[0]);
+    grove_make(&f, &g);
+    uint32_t n_vocab = f.info->n_vocab;
+    engine_opts opts = {.n_threads = 1, .kv_bytes = 4 * model_kv_page_bytes(f.m, ST_F32)};
+    assert_int_equal(engine_new(f.m, &opts, &e, NULL), 0);
+    float *got = st_alloc_n((size_t)GROWN * n_vocab, sizeof *got);
+    for (uint32_t i = 0; i < GROWN; i++)
+        out[i] = i;
+    seq *s = seq_make(e), *fork, *greedy = seq_make(e);
+    step(e, &(step_item){.s = s, .tokens = g.base, .n = BASE}, 1);
+    step_item first = {
+        .s = s, .tokens = g.tokens, .n = KEPT + 10, .parents = g.parents, .n_keep = KEPT};
+    step(e, &first, 1); /* 80 tokens and 10 nodes: two pages */
+    assert_int_equal(seq_fork(s, BASE + KEPT, &fork, NULL), 0);
+    step_item items[] = {{.s = s,
+                          .tokens = g.tokens + KEPT + 10,
+                          .n = GROWN - 10,
+                          .parents = g.parents + 10,
+                          .n_tree = 10,
+                          .out = out,
+                          .n_out = GROWN - 10,
+                          .ret_logits = got},
+                         {.s = greedy, .tokens = g.tokens, .n = 65}};
+    for (int round = 0; round < 2; round++) {
+        st_err err = {0};
+        uint32_t pages = engine_free_pages(e);
+        assert_int_equal(engine_step(e, items, 2, &err), ST_EBUSY);
+        assert_int_equal(engine_free_pages(e), pages);
+        assert_int_equal(seq_tree_len(s), 10);
+        assert_int_equal(seq_len(s), BASE + KEPT);
+    }
+    step(e, items, 1); /* a copy of the second page, and a third */
+    assert_int_equal(engine_free_pages(e), 0);
+    rows_equal(&f, g.want + (size_t)(KEPT + 10) * n_vocab, got, GROWN - 10, "after busy");
+    seq_tree_drop(s);
+    assert_int_equal(engine_free_pages(e), 2); /* the fork's page is shared again */
+    const uint32_t last = 0;
+    step_item more = {.s = fork,
+                      .tokens = g.tokens + KEPT,
+                      .n = 1,
+                      .out = &last,
+                      .n_out = 1,
+                      .ret_logits = got};
+    int32_t all[BASE + KEPT + 1];
+    memcpy(all, g.base, sizeof g.base);
+    memcpy(all + BASE, g.tokens, (KEPT + 1) * sizeof *all);
+    step(e, &more, 1);
+    float *want = reference(&f, all, BASE + KEPT + 1);
+    rows_equal(&f, want + (size_t)(BASE + KEPT) * n_vocab, got, 1, "the fork");
+    st_free(want);
+    st_free(got);
+    st_free(g.want);
+    engine_free(e);
+    fixture_done(&f);
+}
+
+static void bad_trees_are_refused(void **state)
+{
+    fixture f;
+    const int32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8},
+                  flat[8] = {-1, -1, -1, -1, -1, -1, -1};
+    const int32_t own[1] = {2}, deep[8] = {-1, 0, 1, 2, 3, 4, 5, 6};
+    engine *e;
+    (void)state;
+    if (!have_goldens())
+        return;
+    fixture_init(&f, models[0]);
+    engine_opts opts = {.n_threads = 1, .n_ctx = 16, .max_batch = 8};
+    assert_int_equal(engine_new(f.m, &opts, &e, NULL), 0);
+    seq *s = seq_make(e), *bare = seq_make(e);
+    step(e, &(step_item){.s = s, .tokens = ids, .n = 8}, 1);
+    step(e, &(step_item){.s = s, .tokens = ids, .n = 4, .parents = flat, .n_keep = 2}, 1);
+    assert_int_equal(seq_len(s), 10);
+    assert_int_equal(seq_tree_len(s), 2);
+    uint32_t pages = engine_free_pages(e);
+    const struct {
+        step_item item;
+        int rc;
+    } cases[] = {
+        {{.s = s, .tokens = ids, .n = 2, .parents = flat, .n_keep = 3}, ST_EINVAL},
+        {{.s = s, .tokens = ids, .n = 2, .n_keep = 1}, ST_EINVAL},
+        {{.s = s, .tokens = ids, .n = 2, .n_tree = 2}, ST_EINVAL},
+        {{.s = s, .tokens = ids, .n = 1, .parents = flat, .n_tree = 1}, ST_EINVAL},
+        {{.s = s, .tokens = ids, .n = 1, .parents = flat, .n_tree = 3}, ST_EINVAL},
+        {{.s = s, .tokens = ids, .n = 2, .parents = flat, .n_keep = 1, .n_tree = 2},
+         ST_EINVAL},
+        {{.s = bare, .tokens = ids, .n = 1, .parents = flat, .n_tree = 1}, ST_EINVAL},
+        {{.s = s, .tokens = ids, .n = 1, .parents = own, .n_tree = 2}, ST_EINVAL},
+        {{.s = s, .tokens = ids, .n = 7, .parents = flat, .n_tree = 2}, ST_ELIMIT},
+        {{.s = s, .tokens = ids, .n = 7, .parents = deep}, ST_ELIMIT},
+        {{.s = s, .tokens = ids, .n = 7, .parents = deep, .n_keep = 5}, ST_ELIMIT},
+        {{.s = s, .tokens = ids, .n = 8, .parents = flat, .n_keep = 7}, ST_ELIMIT},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        st_err err = {0};
+        if (engine_step(e, &cases[i].item, 1, &err) != cases[i].rc)
+            fail_msg("case %zu: %d %s", i, err.code, err.message);
+        assert_int_equal(seq_len(s), 10);
+        assert_int_equal(seq_tree_len(s), 2);
+        assert_int_equal(engine_free_pages(e), pages);
+    }
+    /* What is left to go on with after the tree is given back: nothing. */
+    step_item more = {.s = s, .tokens = ids, .n = 6, .parents = flat, .n_tree = 2};
+    seq_truncate(s, 9);
+    assert_int_equal(seq_tree_len(s), 0);
+    assert_int_equal(engine_step(e, &more, 1, NULL), ST_EINVAL);
+    more.n_tree = 0;
+    step(e, &more, 1);
+    more.n_tree = 6;
+    more.n = 2;
+    step(e, &more, 1); /* eight nodes: full */
+    step(e, &(step_item){.s = s, .tokens = ids, .n = 7}, 1);
+    assert_int_equal(seq_tree_len(s), 0);
+    assert_int_equal(seq_len(s), 16);
+    engine_free(e);
+    fixture_done(&f);
 }
 
 static void pages_run_out(void **state)
@@ -633,7 +887,7 @@ static void options_are_exact(void **state)
         fixture f;
         fixture_init(&f, models[i]);
         for (int32_t end = -1; end <= 2; end += 3) {
-            engine *e = engine_make(f.m, 2, end < 0 ? 0 : 8); /* 8: the trie is split */
+            engine *e = engine_make(f.m, 2, end < 0 ? 0 : 16); /* two passes */
             int32_t prompt[30], more[3];
             double logp[N];
             options *o;
@@ -1019,6 +1273,9 @@ int main(void)
         cmocka_unit_test(halves_change_nothing),
         cmocka_unit_test(forks_and_cuts_are_exact),
         cmocka_unit_test(trees_leave_no_trace),
+        cmocka_unit_test(trees_go_on),
+        cmocka_unit_test(a_tree_outlives_a_busy_step),
+        cmocka_unit_test(bad_trees_are_refused),
         cmocka_unit_test(pages_run_out),
         cmocka_unit_test(bad_items_change_nothing),
         cmocka_unit_test(outputs_are_parts_of_the_whole),

@@ -648,6 +648,7 @@ static void bad_batches_are_refused(void **state)
         0);
     const int32_t good[65] = {1}, high[] = {1, 384}, low[] = {-1};
     const int32_t cycle[] = {0, 0}, far[] = {-2, 0};
+    int32_t deep[65];
     const uint32_t row[] = {2};
     float hidden[64];
     const struct {
@@ -662,11 +663,16 @@ static void bad_batches_are_refused(void **state)
         {{.tokens = good, .n = 1, .start = UINT32_MAX}, 0, 0, ST_EINVAL},
         {{.tokens = good, .n = 2, .parents = cycle}, 0, 0, ST_EINVAL},
         {{.tokens = good, .n = 2, .parents = far}, 0, 0, ST_EINVAL},
+        {{.tokens = good, .n = 2, .n_tree = 1}, 0, 0, ST_EINVAL},
+        {{.tokens = good, .n = 1, .parents = far, .n_tree = 1}, 0, 0, ST_EINVAL},
+        {{.tokens = good, .n = 1, .parents = deep, .n_tree = 64}, 0, 0, ST_ELIMIT},
         {{.tokens = good, .n = 2}, 4, 0, ST_EINVAL},
         {{.tokens = good, .n = 3}, 2, 1, ST_EINVAL},
         {{.tokens = good, .n = 2}, 0, 1, ST_EINVAL},
         {{.tokens = good, .n = 3}, 0, 1, 0},
     };
+    for (int32_t i = 0; i < 65; i++)
+        deep[i] = i - 1;
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         model_span span = cases[i].span;
         span.pages = r.pages;
