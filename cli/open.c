@@ -23,7 +23,7 @@ int cli_open_model(const cli_args *args, lm **ret_lm, st_err *err)
     };
     rc = models_find(name, "", &path, err);
     if (rc == 0)
-        rc = lm_open(path, &opts, ret_lm, err);
+        rc = lm_open(path, &(lm_opts){.engine = opts}, ret_lm, err);
     st_free(path);
     return rc;
 }

@@ -10,13 +10,14 @@
 #include "base/utf8.h"
 #include <string.h>
 
-static int weights_load(lm *l, gguf *g, const engine_opts *opts, st_err *err)
+static int weights_load(lm *l, gguf *g, const lm_opts *opts, st_err *err)
 {
     workers *packers = NULL;
-    int rc = workers_new(opts ? opts->n_threads : 0, &packers, err);
+    int rc = workers_new(opts->engine.n_threads, &packers, err);
     if (rc < 0)
         return rc;
-    model_opts how = {.n_ctx = opts ? opts->n_ctx : 0, .workers = packers};
+    model_opts how = {
+        .n_ctx = opts->engine.n_ctx, .workers = packers, .int8 = opts->int8};
     rc = model_load(g, &how, &l->model, err);
     workers_free(packers);
     return rc;
@@ -40,9 +41,11 @@ static int vocabulary_load(lm *l, gguf *g, st_err *err)
     return rc;
 }
 
-int lm_open(const char *path, const engine_opts *opts, lm **ret_lm, st_err *err)
+int lm_open(const char *path, const lm_opts *opts, lm **ret_lm, st_err *err)
 {
+    const lm_opts defaults = {0};
     const char *digest;
+    opts = opts ? opts : &defaults;
     gguf *g = NULL;
     lm *l = st_zalloc_n(1, sizeof *l);
     if (!l || !(l->path = st_strdup(path))) {
@@ -55,7 +58,7 @@ int lm_open(const char *path, const engine_opts *opts, lm **ret_lm, st_err *err)
     if ((rc = gguf_digest(g, &digest, err)) < 0 ||
         (rc = weights_load(l, g, opts, err)) < 0 ||
         (rc = vocabulary_load(l, g, err)) < 0 ||
-        (rc = engine_new(l->model, opts, &l->engine, err)) < 0) {
+        (rc = engine_new(l->model, &opts->engine, &l->engine, err)) < 0) {
         st_err_at(err, "%s", path);
         goto fail;
     }

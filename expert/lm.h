@@ -20,8 +20,14 @@ typedef struct lm {
     char digest[65]; /* of the file, hexadecimal */
 } lm;
 
-ST_NODISCARD int lm_open(const char *path, const engine_opts *opts, lm **ret_lm,
-                         st_err *err);
+typedef struct lm_opts {
+    engine_opts engine;
+    bool int8; /* as in model_opts: what decides reads float weights in 8 bits, what shows
+                * a model's own numbers (logits, embeddings) does not */
+} lm_opts;
+
+/* `opts` NULL: all defaults. */
+ST_NODISCARD int lm_open(const char *path, const lm_opts *opts, lm **ret_lm, st_err *err);
 void lm_close(lm *l); /* NULL allowed */
 
 /* Append the ids of a chat prompt of one user turn (and a system turn when not NULL) with

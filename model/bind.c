@@ -2,6 +2,7 @@
 #include "model/bind.h"
 
 #include "base/mem.h"
+#include "model/narrow.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -90,6 +91,13 @@ static int reserve(binder *b, size_t bytes, bind_item **ret_item, st_err *err)
     return 0;
 }
 
+/* The format of a tensor's matrix once it is packed. */
+static st_dtype packed_type(const binder *b, st_dtype type, uint32_t cols)
+{
+    bool is_float = type == ST_F32 || type == ST_F16 || type == ST_BF16;
+    return b->int8 && is_float && cols % KERN_QBLOCK == 0 ? ST_Q8_0 : type;
+}
+
 int bind_slice(binder *b, const char *name, uint32_t index, uint32_t count, uint32_t rows,
                uint32_t cols, kmat *place, st_err *err)
 {
@@ -106,7 +114,8 @@ int bind_slice(binder *b, const char *name, uint32_t index, uint32_t count, uint
                  count);
         return wrong_shape(t, want, err);
     }
-    if (rows == 0 || cols == 0 || !kmat_bytes(t->type, rows, cols, &bytes))
+    const st_dtype type = packed_type(b, t->type, cols);
+    if (rows == 0 || cols == 0 || !kmat_bytes(type, rows, cols, &bytes))
         return st_err_set(err, ST_EFORMAT,
                           "tensor '%s': rows of %u elements do not fit the "
                           "format %s",
@@ -117,7 +126,7 @@ int bind_slice(binder *b, const char *name, uint32_t index, uint32_t count, uint
     item->t = t;
     item->blocks = (const unsigned char *)t->data + t->bytes / count * index;
     item->matrix = place;
-    *place = (kmat){.type = t->type, .rows = rows, .cols = cols};
+    *place = (kmat){.type = type, .rows = rows, .cols = cols};
     b->n_params += (uint64_t)rows * cols;
     return 0;
 }
@@ -215,7 +224,16 @@ static void pack_matrix(const bind_item *item, workers *w, void *room)
         workers_run(w, n_chunks, pack_chunk, &job);
     else
         kmat_pack(item->matrix, item->blocks, room, 0, kmat_panels(item->matrix));
-    item->matrix->data = room;
+}
+
+static int pack_item(const bind_item *item, workers *w, void *room, st_err *err)
+{
+    if (!item->matrix)
+        return kern_dequant(item->t->type, item->blocks, item->n, room, err);
+    if (item->matrix->type != item->t->type)
+        return narrow_pack(item->matrix, item->t->type, item->blocks, w, room, err);
+    pack_matrix(item, w, room);
+    return 0;
 }
 
 int bind_pack(binder *b, workers *w, void **ret_block, st_err *err)
@@ -227,17 +245,16 @@ int bind_pack(binder *b, workers *w, void **ret_block, st_err *err)
     for (size_t i = 0; i < b->n_items; i++) {
         bind_item *item = &b->items[i];
         void *room = block + item->first_byte;
-        if (item->matrix) {
-            pack_matrix(item, w, room);
-            continue;
-        }
-        int rc = kern_dequant(item->t->type, item->blocks, item->n, room, err);
+        int rc = pack_item(item, w, room, err);
         if (rc) {
             st_free(block);
             st_err_at(err, "tensor '%s'", item->t->name);
             return rc; /* st_err_at knows no code without an err */
         }
-        *item->vector = room;
+        if (item->matrix)
+            item->matrix->data = room;
+        else
+            *item->vector = room;
     }
     *ret_block = block;
     return 0;

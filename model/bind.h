@@ -22,6 +22,7 @@ typedef struct binder {
     size_t room;
     size_t bytes; /* of the block */
     uint64_t n_params;
+    bool int8;   /* float matrices bound from now on are packed as Q8_0 */
     st_map used; /* tensor names */
 } binder;
 

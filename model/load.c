@@ -165,7 +165,10 @@ static int fill_moe(loader *ld, uint32_t il, mixture *moe, st_err *err)
 {
     uint32_t n_embd = ld->m->info.n_embd, n = moe->n_expert;
     char name[NAME_ROOM];
+    const bool int8 = ld->binder.int8;
+    ld->binder.int8 = false; /* a rounding there may choose another expert */
     int rc = fill_block_linear(ld, il, "ffn_gate_inp", n, n_embd, &moe->router, err);
+    ld->binder.int8 = int8;
     if (!rc && bind_has(&ld->binder, name_of(name, "blk.%u.exp_probs_b.bias", il)))
         rc = bind_vector(&ld->binder, name, 0, n, n, &moe->choice_bias, err);
     for (uint32_t e = 0; e < n && !rc; e++) {
@@ -318,16 +321,17 @@ static int fill_name(loader *ld, st_err *err)
     return 0;
 }
 
-static int fill_all(loader *ld, workers *w, st_err *err)
+static int fill_all(loader *ld, const model_opts *opts, st_err *err)
 {
     model *m = ld->m;
     int rc = fill_ends(ld, err);
+    ld->binder.int8 = opts && opts->int8;
     for (uint32_t i = 0; i < m->info.n_layers && !rc; i++)
         rc = fill_layer(ld, i, err);
     if (!rc)
         rc = bind_all_used(&ld->binder, err);
     if (!rc)
-        rc = bind_pack(&ld->binder, w, &m->block, err);
+        rc = bind_pack(&ld->binder, opts ? opts->workers : NULL, &m->block, err);
     if (rc)
         return rc;
     if (m->info.has_head && !m->head.w.data)
@@ -348,7 +352,7 @@ static int load_into(loader *ld, const model_opts *opts, st_err *err)
         rc = ld->family->adjust(ld, err);
     if (!rc)
         rc = positions_ready(ld, err);
-    return rc ? rc : fill_all(ld, opts ? opts->workers : NULL, err);
+    return rc ? rc : fill_all(ld, opts, err);
 }
 
 int load_model(const gguf *g, const family *f, const model_opts *opts,

@@ -432,7 +432,7 @@ static lm *open_model(const char *path)
         print_message("SKIP: %s is not here\n", path);
         return NULL;
     }
-    engine_opts opts = {.n_threads = 1};
+    lm_opts opts = {.engine.n_threads = 1};
     if (lm_open(path, &opts, &l, &err))
         fail_msg("%s", err.message);
     return l;

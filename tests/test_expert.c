@@ -98,7 +98,7 @@ static bool with_models(setup *s)
         print_message("SKIP: " GOLDENS " is not here\n");
         return false;
     }
-    engine_opts opts = {.n_threads = 1};
+    lm_opts opts = {.engine.n_threads = 1};
     for (int i = 0; i < 2; i++) {
         st_err err = {0};
         s->models[i].name = names[i];

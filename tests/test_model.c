@@ -7,6 +7,9 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/rng.h"
+#include "gguf/encode.h"
+#include "model/narrow.h"
 #include "tests/fault.h"
 #include "tests/model_run.h"
 #include <dirent.h>
@@ -471,6 +474,87 @@ static void quantised_models_stay_within_tolerance(void **state)
     assert_int_equal(n, 12);
 }
 
+/* ---- float weights read in 8 bits ---- */
+
+enum { NARROW_ROWS = 37, NARROW_COLS = 96 };
+
+/* What a Q8_0 file with these weights would be packed to. */
+static unsigned char *pack_encoded(const kmat *m, const float *values, size_t bytes)
+{
+    const size_t n = (size_t)m->rows * m->cols;
+    unsigned char *blocks = st_alloc_n(n, 2), *room = st_aligned_n(bytes, 1);
+    assert_true(blocks && room);
+    assert_int_equal(encode_floats(ST_Q8_0, values, n, blocks, NULL), 0);
+    memset(room, 0, bytes);
+    kmat_pack(m, blocks, room, 0, kmat_panels(m));
+    st_free(blocks);
+    return room;
+}
+
+static void check_narrow(st_dtype type, workers *w)
+{
+    enum { N = NARROW_ROWS * NARROW_COLS };
+    static float values[N], stored[N];
+    static unsigned char file[4 * N];
+    const kmat m = {ST_Q8_0, NARROW_ROWS, NARROW_COLS, NULL};
+    st_rng rng = {type + 1};
+    st_err err = {0};
+    size_t bytes;
+    for (int i = 0; i < N; i++)
+        values[i] = (float)(st_rng_unit(&rng) - 0.5) * (i % 50 ? 1.0f : 90.0f);
+    memset(values + NARROW_COLS, 0, 32 * sizeof *values); /* a block of zeros */
+    assert_int_equal(encode_floats(type, values, N, file, &err), 0);
+    assert_int_equal(kern_dequant(type, file, N, stored, &err), 0);
+    assert_true(kmat_bytes(ST_Q8_0, NARROW_ROWS, NARROW_COLS, &bytes));
+    unsigned char *want = pack_encoded(&m, stored, bytes), *got = st_aligned_n(bytes, 1);
+    assert_non_null(got);
+    memset(got, 0, bytes);
+    assert_int_equal(narrow_pack(&m, type, file, w, got, &err), 0);
+    assert_memory_equal(got, want, bytes);
+    memset(file, 0xff, 4); /* a NaN in each of the types */
+    assert_int_equal(narrow_pack(&m, type, file, w, got, &err), ST_EFORMAT);
+    st_free(want);
+    st_free(got);
+}
+
+static void float_weights_become_the_8_bit_format(void **state)
+{
+    static const st_dtype types[] = {ST_F32, ST_F16, ST_BF16};
+    workers *two;
+    (void)state;
+    assert_int_equal(workers_new(2, &two, NULL), 0);
+    for (size_t i = 0; i < ST_COUNT(types); i++) {
+        check_narrow(types[i], NULL);
+        check_narrow(types[i], two);
+    }
+    workers_free(two);
+}
+
+static int load_int8(void *arg)
+{
+    const model_opts opts = {.n_ctx = 64, .int8 = true};
+    gguf *g;
+    model *m;
+    st_err err = {0};
+    int rc = gguf_open(arg, &g, &err);
+    if (rc)
+        return rc;
+    rc = model_load(g, &opts, &m, &err);
+    if (!rc)
+        model_free(m);
+    gguf_close(g);
+    return rc;
+}
+
+static void memory_may_run_out_in_8_bits(void **state)
+{
+    char moe[] = GOLDENS "logits/qwen2moe/model-f32.gguf";
+    (void)state;
+    if (!goldens_are_here())
+        skip();
+    assert_true(fault_sweep(load_int8, moe, 1) > 20);
+}
+
 /* ---- files that lie ---- */
 
 typedef struct bytes {
@@ -749,6 +833,8 @@ int main(void)
         cmocka_unit_test(taps_show_every_layer),
         cmocka_unit_test(chosen_logits_are_the_same_logits),
         cmocka_unit_test(quantised_models_stay_within_tolerance),
+        cmocka_unit_test(float_weights_become_the_8_bit_format),
+        cmocka_unit_test(memory_may_run_out_in_8_bits),
         cmocka_unit_test(absurd_metadata_is_refused_or_harmless),
         cmocka_unit_test(random_bytes_are_refused_or_harmless),
         cmocka_unit_test(errors_name_the_place),
