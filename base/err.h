@@ -23,7 +23,8 @@
     X(ST_EMISMATCH, -9, "bound to other bytes", 10)                                      \
     X(ST_ECONTRACT, -10, "invalid task contract", 11)                                    \
     X(ST_ERAISED, -11, "raised by the template", 12)                                     \
-    X(ST_ECANCELLED, -12, "cancelled", 13)
+    X(ST_ECANCELLED, -12, "cancelled", 13)                                               \
+    X(ST_ETIMEOUT, -13, "out of time", 14)
 
 enum st_code {
 #define ST_ERR_ENUM(name, value, text, exit) name = (value),

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "engine/sampler.h"
+#include "engine/sched.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -17,15 +17,18 @@ typedef struct talk { /* what all prompts of a run share */
     uint32_t max_new;
     bool raw; /* the prompt is not put into the chat template */
     bool stream;
-    float *logits; /* [n_vocab] */
+    sched *sched;
 } talk;
 
 typedef struct reply {
+    const talk *talk;
     st_buf text;
     size_t shown; /* bytes already written to the terminal */
     uint32_t n_prompt;
     uint32_t n_new;
     bool stopped; /* by the model */
+    int rc;
+    st_err *err;
 } reply;
 
 /* Control characters of a model's text do not reach the terminal. */
@@ -63,53 +66,33 @@ static int token_append(const talk *t, reply *r, int32_t id, st_err *err)
     return tok_piece(t->lm->tok, id, &r->text, err);
 }
 
-/* Run `tokens` and pick the next one. */
-static int next_token(const talk *t, seq *s, sampler *pick, const int32_t *tokens,
-                      uint32_t n, int32_t *ret_id, st_err *err)
+static bool token_came(void *arg, const sched_token *token)
 {
-    const uint32_t last = n - 1;
-    step_item item = {.s = s,
-                      .tokens = tokens,
-                      .n = n,
-                      .out = &last,
-                      .n_out = 1,
-                      .ret_logits = t->logits};
-    int rc = engine_step(t->lm->engine, &item, 1, err);
-    if (rc < 0)
-        return rc;
-    for (uint32_t i = 0; i < n; i++)
-        sampler_accept(pick, tokens[i]);
-    *ret_id = sampler_pick(pick, t->logits);
-    return 0;
+    reply *r = arg;
+    const talk *t = r->talk;
+    r->stopped = tok_is_end(t->lm->tok, token->id);
+    if (r->stopped)
+        return false;
+    r->n_new++;
+    r->rc = token_append(t, r, token->id, r->err);
+    if (r->rc == 0 && t->stream)
+        show_whole_chars(r);
+    return r->rc == 0;
 }
 
-static int generate(const talk *t, const tok_ids *ids, seq *s, sampler *pick, reply *r,
-                    st_err *err)
+static void reply_ended(void *arg, const sched_result *result)
 {
-    int32_t id;
-    int rc = next_token(t, s, pick, ids->ids, (uint32_t)ids->n, &id, err);
-    while (rc == 0 && r->n_new < t->max_new) {
-        r->stopped = tok_is_end(t->lm->tok, id);
-        if (r->stopped)
-            break;
-        r->n_new++;
-        rc = token_append(t, r, id, err);
-        if (rc == 0 && t->stream)
-            show_whole_chars(r);
-        if (rc < 0 || r->n_new == t->max_new || seq_len(s) == engine_n_ctx(t->lm->engine))
-            break;
-        rc = next_token(t, s, pick, &id, 1, &id, err);
-    }
-    if (rc == 0 && t->stream)
+    reply *r = arg;
+    if (result->end == SCHED_END_ERROR && r->rc == 0)
+        r->rc = st_err_set(r->err, result->err->code, "%s", result->err->message);
+    if (r->rc == 0 && r->talk->stream)
         show(r->text.data ? r->text.data + r->shown : "", r->text.len - r->shown);
-    return rc;
 }
 
 /* Answer a prompt of ids. */
 static int answer(const talk *t, const tok_ids *ids, reply *r, st_err *err)
 {
-    sampler *pick = NULL;
-    seq *s = NULL;
+    sched_id id;
     if (ids->n == 0)
         return st_err_set(err, ST_EINVAL, "the prompt is empty");
     if (ids->n > engine_n_ctx(t->lm->engine)) {
@@ -118,15 +101,20 @@ static int answer(const talk *t, const tok_ids *ids, reply *r, st_err *err)
         st_err_hint(err, "shorten it, or ask for a longer context with --ctx");
         return ST_ELIMIT;
     }
+    r->talk = t;
+    r->err = err;
     r->n_prompt = (uint32_t)ids->n;
-    int rc = sampler_new(&t->how, model_about(t->lm->model)->n_vocab, &pick, err);
-    if (rc == 0)
-        rc = seq_new(t->lm->engine, &s, err);
-    if (rc == 0)
-        rc = generate(t, ids, s, pick, r, err);
-    seq_free(s);
-    sampler_free(pick);
-    return rc;
+    const sched_request ask = {
+        .tokens = ids->ids,
+        .n = r->n_prompt,
+        .generate = {.how = t->how, .max_new = t->max_new, .on_token = token_came},
+        .done = reply_ended,
+        .arg = r,
+    };
+    int rc = sched_submit(t->sched, &ask, &id, err);
+    while (rc == 0 && sched_step(t->sched))
+        ;
+    return rc < 0 ? rc : r->rc;
 }
 
 static int prompt_encode(const talk *t, const char *text, size_t len, tok_ids *ids,
@@ -240,6 +228,7 @@ static int how_read(const cli_args *args, talk *t, st_err *err)
 
 static int run(cli_args *args, st_err *err)
 {
+    static const sched_opts one = {.max_requests = 1, .max_live = 1};
     const char *input = cli_get(args, "input");
     talk t = {.system = cli_get(args, "system"), .raw = cli_flag(args, "raw")};
     int rc = how_read(args, &t, err);
@@ -256,15 +245,15 @@ static int run(cli_args *args, st_err *err)
         st_err_hint(err, "an encoder makes embeddings: stint embed");
         goto out;
     }
-    t.logits = st_alloc_n(model_about(t.lm->model)->n_vocab, sizeof *t.logits);
-    if (!t.logits)
-        rc = st_err_set(err, ST_ENOMEM, "no memory for logits");
-    else if (cli_flag(args, "jsonl"))
+    rc = sched_new(t.lm->engine, &one, &t.sched, err);
+    if (rc < 0)
+        goto out;
+    if (cli_flag(args, "jsonl"))
         rc = cli_each_row(input ? input : "-", row_answer, &t, err);
     else
         rc = operand_answer(&t, cli_operand(args, 0), err);
 out:
-    st_free(t.logits);
+    sched_free(t.sched);
     lm_close(t.lm);
     return rc;
 }

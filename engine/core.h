@@ -19,9 +19,10 @@ enum {
     LSE_CHUNK = 8192, /* vocabulary entries summed by one worker call */
 };
 
-typedef struct lse_part { /* sum of exp(logit - max) over one chunk */
+typedef struct lse_part { /* of one chunk of a row of logits */
+    uint32_t best; /* the first id of the row with the chunk's highest logit */
     float max;
-    double sum;
+    double sum; /* of exp(logit - max) */
 } lse_part;
 
 struct seq {
@@ -68,6 +69,7 @@ struct engine {
     float *hidden;   /* [max_batch, n_embd] */
     float *logits;   /* [HEAD_ROWS, n_vocab] */
     lse_part *parts; /* [HEAD_ROWS, chunks] */
+    bool lse_rows[HEAD_ROWS];
     double *sums;    /* [n_layers + 1, n_embd] of engine_states */
 };
 

@@ -172,6 +172,11 @@ uint32_t engine_max_batch(const engine *e)
     return e->max_batch;
 }
 
+uint32_t engine_max_seqs(const engine *e)
+{
+    return e->max_seqs;
+}
+
 workers *engine_workers(engine *e)
 {
     return e->workers;

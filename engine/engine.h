@@ -33,6 +33,7 @@ void engine_free(engine *e); /* NULL allowed; frees its sequences */
 const model *engine_model(const engine *e);
 uint32_t engine_n_ctx(const engine *e);
 uint32_t engine_max_batch(const engine *e);
+uint32_t engine_max_seqs(const engine *e);
 workers *engine_workers(engine *e);
 uint32_t engine_free_pages(const engine *e); /* of KV_PAGE_TOKENS tokens */
 
@@ -77,6 +78,7 @@ typedef struct step_item {
                         * ids[ids_end[i - 1] .. ids_end[i]), logits packed likewise */
     float *ret_logits; /* [n_out, n_ids or n_vocab], or [n_ids] with ids_end */
     float *ret_hidden; /* [n_out, n_embd], final norm applied */
+    int32_t *ret_best; /* [n_out] the id with the highest logit (sampler_best) */
     float *ret_lse;    /* [n_out] natural log of the sum over the whole vocabulary of
                         * exp(logit): logit - lse is the exact log-probability */
 } step_item;

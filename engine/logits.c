@@ -9,6 +9,7 @@
  * bytes do not depend on the threads. */
 #include "engine/core.h"
 
+#include "engine/sampler.h"
 #include <math.h>
 #include <string.h>
 
@@ -24,14 +25,21 @@ static void lse_chunk(void *arg, uint32_t at, uint32_t worker)
     uint32_t row = at / job->n_chunks, from = at % job->n_chunks * LSE_CHUNK;
     uint32_t n = job->n_vocab - from < LSE_CHUNK ? job->n_vocab - from : LSE_CHUNK;
     const float *x = job->e->logits + (size_t)row * job->n_vocab + from;
-    float max = -INFINITY;
+    uint32_t best = (uint32_t)sampler_best(x, n);
+    float max = isnan(x[best]) ? -INFINITY : x[best];
     double sum = 0;
     (void)worker;
-    for (uint32_t i = 0; i < n; i++)
-        max = x[i] > max ? x[i] : max;
-    for (uint32_t i = 0; i < n && max > -INFINITY; i++)
+    for (uint32_t i = 0; i < n && max > -INFINITY && job->e->lse_rows[row]; i++)
         sum += exp((double)x[i] - (double)max);
-    job->e->parts[at] = (lse_part){max, sum};
+    job->e->parts[at] = (lse_part){from + best, max, sum};
+}
+
+static uint32_t best_join(const lse_part *parts, uint32_t n)
+{
+    const lse_part *best = parts;
+    for (uint32_t i = 1; i < n; i++)
+        best = parts[i].max > best->max ? &parts[i] : best;
+    return best->best;
 }
 
 static double lse_join(const lse_part *parts, uint32_t n)
@@ -47,7 +55,7 @@ static double lse_join(const lse_part *parts, uint32_t n)
 
 static bool wants_vocab(const piece *p)
 {
-    return p->item->ret_lse ||
+    return p->item->ret_lse || p->item->ret_best ||
            (p->item->ret_logits && p->item->n_ids == 0 && !p->item->ids_end);
 }
 
@@ -80,6 +88,26 @@ static void row_scatter(const step_item *it, uint32_t out, const float *logits,
         to[i] = logits[it->ids[at + i]];
 }
 
+/* The piece with output *skip of piece p and those that follow; *skip is then its own. */
+static const piece *piece_of(const piece *p, uint32_t *skip)
+{
+    while (*skip >= p->n_out)
+        *skip -= (p++)->n_out;
+    return p;
+}
+
+/* Mark the rows whose exponentials are wanted.  False when no row needs its chunks. */
+static bool rows_sums(engine *e, const piece *p, uint32_t skip, uint32_t n_rows)
+{
+    bool any = false;
+    for (uint32_t r = 0; r < n_rows; r++, skip++) {
+        p = piece_of(p, &skip);
+        e->lse_rows[r] = p->item->ret_lse;
+        any = any || p->item->ret_lse || p->item->ret_best;
+    }
+    return any;
+}
+
 /* Whole-vocabulary logits of up to HEAD_ROWS rows, which start at row `row` of the pass
  * and at output `skip` of piece `p`; rows run on into the pieces that follow. */
 static int rows_vocab(engine *e, const piece *p, uint32_t skip, uint32_t n_rows,
@@ -93,16 +121,17 @@ static int rows_vocab(engine *e, const piece *p, uint32_t skip, uint32_t n_rows,
     int rc = model_head(e->model, e->work, hidden, n_rows, NULL, n_vocab, e->logits, err);
     if (rc < 0)
         return rc;
-    workers_run(e->workers, n_rows * n_chunks, lse_chunk, &job);
+    if (rows_sums(e, p, skip, n_rows))
+        workers_run(e->workers, n_rows * n_chunks, lse_chunk, &job);
     for (uint32_t r = 0; r < n_rows; r++, skip++) {
-        while (skip >= p->n_out) {
-            p++;
-            skip = 0;
-        }
+        p = piece_of(p, &skip);
         uint32_t out = p->out0 + skip;
+        const lse_part *parts = e->parts + r * n_chunks;
         row_scatter(p->item, out, e->logits + (size_t)r * n_vocab, n_vocab);
+        if (p->item->ret_best)
+            p->item->ret_best[out] = (int32_t)best_join(parts, n_chunks);
         if (p->item->ret_lse)
-            p->item->ret_lse[out] = (float)lse_join(e->parts + r * n_chunks, n_chunks);
+            p->item->ret_lse[out] = (float)lse_join(parts, n_chunks);
     }
     return 0;
 }
@@ -140,8 +169,7 @@ static int run_vocab(engine *e, uint32_t first, uint32_t n_pieces, uint32_t *ret
         left += e->pieces[next].n_out;
     while (left > 0) {
         uint32_t n = left < HEAD_ROWS ? left : HEAD_ROWS;
-        while (skip >= p->n_out)
-            skip -= (p++)->n_out;
+        p = piece_of(p, &skip);
         int rc = rows_vocab(e, p, skip, n, err);
         if (rc < 0)
             return rc;

@@ -10,23 +10,23 @@
  *   min-p  stops before a probability below min_p times the highest
  *
  * A logit that is not a number counts as minus infinity.  The best candidate is always
- * kept.  What the penalties need is two arrays of the vocabulary's size, so accepting a
- * token allocates nothing. */
+ * kept.  Penalties are counted from the history at each pick, so a sampler has no state
+ * but that of the draw. */
 #include "engine/sampler.h"
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include <math.h>
 
-struct sampler {
-    sampler_opts opts;
+enum {
+    LANES = 16,  /* maxima found side by side, as wide as a vector register may be */
+    BLOCK = 1024 /* entries among which the highest is looked for again */
+};
+
+struct sampler_work {
     uint32_t n_vocab;
-    st_rng rng;
-    uint32_t *counts; /* [n_vocab] times accepted */
-    int32_t *seen;    /* [n_vocab] ids with counts > 0, in order of their first time */
-    uint32_t n_seen;
-    int32_t *heap; /* [n_vocab] */
-    double *mass;  /* [n_vocab] exp(logit - highest) */
+    uint32_t *counts; /* [n_vocab] 0 between picks */
+    int32_t *heap;    /* [n_vocab] */
+    double *mass;     /* [n_vocab] exp(logit - highest) */
 };
 
 static int opts_check(const sampler_opts *o, st_err *err)
@@ -46,77 +46,104 @@ static int opts_check(const sampler_opts *o, st_err *err)
     return 0;
 }
 
-int sampler_new(const sampler_opts *opts, uint32_t n_vocab, sampler **ret_sampler,
-                st_err *err)
+int sampler_init(sampler *s, const sampler_opts *opts, st_err *err)
 {
     int rc = opts_check(opts, err);
-    if (rc < 0)
-        return rc;
+    if (rc == 0)
+        *s = (sampler){*opts, {opts->seed}};
+    return rc;
+}
+
+int sampler_work_new(uint32_t n_vocab, sampler_work **ret_work, st_err *err)
+{
     if (n_vocab == 0 || n_vocab > INT32_MAX)
         return st_err_set(err, ST_EINVAL, "a vocabulary of %u", n_vocab);
-    sampler *s = st_zalloc_n(1, sizeof *s);
-    if (!s)
+    sampler_work *w = st_zalloc_n(1, sizeof *w);
+    if (!w)
         goto fail;
-    s->opts = *opts;
-    s->n_vocab = n_vocab;
-    s->rng.state = opts->seed;
-    s->counts = st_zalloc_n(n_vocab, sizeof *s->counts);
-    s->seen = st_alloc_n(n_vocab, sizeof *s->seen);
-    s->heap = st_alloc_n(n_vocab, sizeof *s->heap);
-    s->mass = st_alloc_n(n_vocab, sizeof *s->mass);
-    if (!s->counts || !s->seen || !s->heap || !s->mass)
+    w->n_vocab = n_vocab;
+    w->counts = st_zalloc_n(n_vocab, sizeof *w->counts);
+    w->heap = st_alloc_n(n_vocab, sizeof *w->heap);
+    w->mass = st_alloc_n(n_vocab, sizeof *w->mass);
+    if (!w->counts || !w->heap || !w->mass)
         goto fail;
-    *ret_sampler = s;
+    *ret_work = w;
     return 0;
 fail:
-    sampler_free(s);
+    sampler_work_free(w);
     return st_err_set(err, ST_ENOMEM, "no memory for a sampler");
 }
 
-void sampler_free(sampler *s)
+void sampler_work_free(sampler_work *w)
 {
-    if (!s)
+    if (!w)
         return;
-    st_free(s->mass);
-    st_free(s->heap);
-    st_free(s->seen);
-    st_free(s->counts);
-    st_free(s);
+    st_free(w->mass);
+    st_free(w->heap);
+    st_free(w->counts);
+    st_free(w);
 }
 
-void sampler_accept(sampler *s, int32_t id)
+static bool penalises(const sampler_opts *o)
 {
-    if (id < 0 || (uint32_t)id >= s->n_vocab)
-        return;
-    if (s->counts[id] == 0)
-        s->seen[s->n_seen++] = id;
-    if (s->counts[id] < UINT32_MAX)
-        s->counts[id]++;
+    return o->repeat_penalty < 1 || o->repeat_penalty > 1 || o->frequency_penalty < 0 ||
+           o->frequency_penalty > 0 || o->presence_penalty < 0 || o->presence_penalty > 0;
 }
 
-static void penalise(const sampler *s, float *logits)
+bool sampler_takes_best(const sampler *s)
 {
-    const sampler_opts *o = &s->opts;
-    for (uint32_t i = 0; i < s->n_seen; i++) {
-        int32_t id = s->seen[i];
+    return s->opts.temperature <= 0 && !penalises(&s->opts);
+}
+
+/* Each id of the history once: its count is taken back where it is used. */
+static void penalise(const sampler_opts *o, sampler_work *w, const int32_t *history,
+                     uint32_t n, float *logits)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (history[i] >= 0 && (uint32_t)history[i] < w->n_vocab)
+            w->counts[history[i]]++;
+    for (uint32_t i = 0; i < n; i++) {
+        int32_t id = history[i];
+        if (id < 0 || (uint32_t)id >= w->n_vocab || w->counts[id] == 0)
+            continue;
         float x = logits[id];
         x = x > 0 ? x / o->repeat_penalty : x * o->repeat_penalty;
-        x -= (float)s->counts[id] * o->frequency_penalty + o->presence_penalty;
+        x -= (float)w->counts[id] * o->frequency_penalty + o->presence_penalty;
         logits[id] = x;
+        w->counts[id] = 0;
     }
 }
 
-/* Make what is not a number minus infinity; the lowest id with the highest logit. */
-static int32_t best_find(float *logits, uint32_t n)
+static float high_find(const float *x, uint32_t n)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (isnan(logits[i]))
-            logits[i] = -INFINITY;
-        if (logits[i] > logits[best])
-            best = i;
+    float lanes[LANES];
+    uint32_t i = 0;
+    for (int k = 0; k < LANES; k++)
+        lanes[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
+    for (; i < n; i++)
+        lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
+    for (int k = 1; k < LANES; k++)
+        lanes[0] = lanes[k] > lanes[0] ? lanes[k] : lanes[0];
+    return lanes[0];
+}
+
+int32_t sampler_best(const float *logits, uint32_t n_vocab)
+{
+    float high = -INFINITY;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < n_vocab; i += BLOCK) {
+        float x = high_find(logits + i, n_vocab - i < BLOCK ? n_vocab - i : BLOCK);
+        if (x > high) {
+            high = x;
+            at = i;
+        }
     }
-    return (int32_t)best;
+    while (high > -INFINITY && !(logits[at] >= high))
+        at++;
+    return (int32_t)at;
 }
 
 static bool comes_before(const float *logits, int32_t a, int32_t b)
@@ -151,71 +178,75 @@ static int32_t heap_pop(int32_t *heap, uint32_t *n, const float *logits)
 
 /* Keep the candidates that the cuts leave; returns how many, they stand at the end of the
  * heap array, the best last. */
-static uint32_t candidates_cut(sampler *s, const float *logits, double total)
+static uint32_t candidates_cut(const sampler_opts *o, sampler_work *w,
+                               const float *logits, double total)
 {
-    const sampler_opts *o = &s->opts;
-    uint32_t n = s->n_vocab, k = o->top_k > 0 && o->top_k < n ? o->top_k : n, kept = 0;
-    int32_t *end = s->heap + s->n_vocab - 1;
+    uint32_t n = w->n_vocab, k = o->top_k > 0 && o->top_k < n ? o->top_k : n, kept = 0;
+    int32_t *end = w->heap + w->n_vocab - 1;
     double sum = 0;
     for (uint32_t i = 0; i < n; i++)
-        s->heap[i] = (int32_t)i;
+        w->heap[i] = (int32_t)i;
     for (uint32_t i = n / 2; i-- > 0;)
-        sift_down(s->heap, n, i, logits);
-    if (k < s->n_vocab) {
+        sift_down(w->heap, n, i, logits);
+    if (k < w->n_vocab) {
         total = 0;
         for (uint32_t i = 0; i < k; i++)
-            total += s->mass[heap_pop(s->heap, &n, logits)];
+            total += w->mass[heap_pop(w->heap, &n, logits)];
     }
     while (kept < k && (kept == 0 || sum < (double)o->top_p * total)) {
-        int32_t id = k < s->n_vocab ? end[-(int64_t)kept] : heap_pop(s->heap, &n, logits);
-        if (kept > 0 && s->mass[id] < (double)o->min_p)
+        int32_t id = k < w->n_vocab ? end[-(int64_t)kept] : heap_pop(w->heap, &n, logits);
+        if (kept > 0 && w->mass[id] < (double)o->min_p)
             break; /* the highest mass is 1 */
-        sum += s->mass[id];
+        sum += w->mass[id];
         kept++;
     }
     return kept;
 }
 
-static int32_t draw_all(sampler *s, double total, int32_t best)
+static int32_t draw_all(sampler *s, const sampler_work *w, double total, int32_t best)
 {
     double at = st_rng_unit(&s->rng) * total;
-    for (uint32_t i = 0; i < s->n_vocab; i++) {
-        at -= s->mass[i];
+    for (uint32_t i = 0; i < w->n_vocab; i++) {
+        at -= w->mass[i];
         if (at < 0)
             return (int32_t)i;
     }
     return best; /* rounding: the sum was reached, not passed */
 }
 
-static int32_t draw_kept(sampler *s, uint32_t kept)
+static int32_t draw_kept(sampler *s, const sampler_work *w, uint32_t kept)
 {
-    const int32_t *end = s->heap + s->n_vocab - 1;
+    const int32_t *end = w->heap + w->n_vocab - 1;
     double total = 0;
     for (uint32_t i = 0; i < kept; i++)
-        total += s->mass[end[-(int64_t)i]];
+        total += w->mass[end[-(int64_t)i]];
     double at = st_rng_unit(&s->rng) * total;
     for (uint32_t i = 0; i < kept; i++) {
-        at -= s->mass[end[-(int64_t)i]];
+        at -= w->mass[end[-(int64_t)i]];
         if (at < 0)
             return end[-(int64_t)i];
     }
     return end[0];
 }
 
-int32_t sampler_pick(sampler *s, float *logits)
+int32_t sampler_pick(sampler *s, sampler_work *w, const int32_t *history, uint32_t n,
+                     float *logits)
 {
     const sampler_opts *o = &s->opts;
     double total = 0;
-    penalise(s, logits);
-    int32_t best = best_find(logits, s->n_vocab);
+    if (penalises(o))
+        penalise(o, w, history, n, logits);
+    int32_t best = sampler_best(logits, w->n_vocab);
     float high = logits[best];
-    if (o->temperature <= 0 || isinf(high))
+    if (o->temperature <= 0 || isinf(high) || isnan(high))
         return best;
-    for (uint32_t i = 0; i < s->n_vocab; i++) {
-        s->mass[i] = exp(((double)logits[i] - (double)high) / (double)o->temperature);
-        total += s->mass[i];
+    for (uint32_t i = 0; i < w->n_vocab; i++) {
+        if (isnan(logits[i]))
+            logits[i] = -INFINITY;
+        w->mass[i] = exp(((double)logits[i] - (double)high) / (double)o->temperature);
+        total += w->mass[i];
     }
-    bool cut = (o->top_k > 0 && o->top_k < s->n_vocab) || o->top_p < 1 || o->min_p > 0;
-    return cut ? draw_kept(s, candidates_cut(s, logits, total))
-               : draw_all(s, total, best);
+    bool cut = (o->top_k > 0 && o->top_k < w->n_vocab) || o->top_p < 1 || o->min_p > 0;
+    return cut ? draw_kept(s, w, candidates_cut(o, w, logits, total))
+               : draw_all(s, w, total, best);
 }

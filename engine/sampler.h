@@ -4,13 +4,15 @@
  * draw.  Temperature 0 is greedy (lowest id wins a tie).  The same seed, history and
  * logits give the same token.
  *
- * Threads: one owner. */
+ * A sampler is a value: options and the state of the draw.  What a pick needs besides is
+ * one sampler_work for each thread that picks.
+ *
+ * Threads: one owner each. */
 #ifndef ENGINE_SAMPLER_H
 #define ENGINE_SAMPLER_H
 #include "base/err.h"
-#include <stdint.h>
-
-typedef struct sampler sampler;
+#include "base/rng.h"
+#include <stdbool.h>
 
 typedef struct sampler_opts {
     float temperature;       /* 0: greedy */
@@ -24,11 +26,24 @@ typedef struct sampler_opts {
 } sampler_opts;
 #define SAMPLER_GREEDY ((sampler_opts){.top_p = 1, .repeat_penalty = 1})
 
+typedef struct sampler {
+    sampler_opts opts;
+    st_rng rng;
+} sampler;
+
+typedef struct sampler_work sampler_work; /* arrays of the vocabulary's size */
+
 /* ST_EINVAL names the option that is out of range. */
-ST_NODISCARD int sampler_new(const sampler_opts *opts, uint32_t n_vocab,
-                             sampler **ret_sampler, st_err *err);
-void sampler_free(sampler *s);
-void sampler_accept(sampler *s, int32_t id); /* a prompt or chosen token, for penalties */
-/* The next id; `logits` [n_vocab] are overwritten.  Does not call sampler_accept. */
-int32_t sampler_pick(sampler *s, float *logits);
+ST_NODISCARD int sampler_init(sampler *s, const sampler_opts *opts, st_err *err);
+ST_NODISCARD int sampler_work_new(uint32_t n_vocab, sampler_work **ret_work, st_err *err);
+void sampler_work_free(sampler_work *w); /* NULL allowed */
+
+/* Does it always take sampler_best of the logits as they are? */
+bool sampler_takes_best(const sampler *s);
+/* The lowest id with the highest logit; what is not a number counts as the lowest. */
+int32_t sampler_best(const float *logits, uint32_t n_vocab);
+/* The next id; `logits` [n_vocab] are overwritten.  `history` [n]: prompt and chosen
+ * tokens, for penalties; ids outside the vocabulary count for nothing. */
+int32_t sampler_pick(sampler *s, sampler_work *w, const int32_t *history, uint32_t n,
+                     float *logits);
 #endif

@@ -94,7 +94,8 @@ static int outputs_check(const engine *e, const step_item *it, st_err *err)
         if (it->out[i] >= it->n || (i > 0 && it->out[i] <= it->out[i - 1]))
             return st_err_set(err, ST_EINVAL, "output %u is token %u of %u: outputs rise",
                               i, it->out[i], it->n);
-    if ((it->ret_logits || it->ret_lse) && !model_about(e->model)->has_head)
+    if ((it->ret_logits || it->ret_best || it->ret_lse) &&
+        !model_about(e->model)->has_head)
         return st_err_set(err, ST_EUNSUPPORTED, "the model '%s' gives no logits",
                           model_about(e->model)->arch);
     for (uint32_t i = 0; it->ids_end && i < it->n_out; i++)

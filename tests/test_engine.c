@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/kvpool.h"
 #include "engine/options.h"
+#include "engine/sampler.h"
 #include "tests/fault.h"
 #include <float.h>
 #include <math.h>
@@ -784,7 +785,7 @@ static void outputs_are_parts_of_the_whole(void **state)
         fixture_init(&f, models[i]);
         uint32_t n_vocab = f.info->n_vocab, out[40], ends[40];
         engine *e = engine_make(f.m, 2, 30);
-        int32_t ids[40], wanted[50];
+        int32_t ids[40], wanted[50], best[40];
         float lse[2][40], picked[40 * 50], packed[50], hidden[40 * 512], solo[50];
         text_draw(&f, ids, 40);
         text_draw(&f, wanted, 50);
@@ -821,6 +822,7 @@ static void outputs_are_parts_of_the_whole(void **state)
              .n = 40,
              .out = out,
              .n_out = 40,
+             .ret_best = best,
              .ret_lse = lse[1]},
         };
         step(e, items, 4);
@@ -829,6 +831,7 @@ static void outputs_are_parts_of_the_whole(void **state)
             double exact = lse_of(row, n_vocab);
             assert_true(fabs((double)lse[0][r] - exact) < 1e-6 * (fabs(exact) + 1));
             assert_memory_equal(&lse[0][r], &lse[1][r], sizeof(float));
+            assert_int_equal(best[r], sampler_best(row, n_vocab));
             for (uint32_t k = 0; k < 50; k++)
                 assert_memory_equal(&picked[r * 50 + k], &row[wanted[k]], sizeof(float));
             for (uint32_t k = r ? ends[r - 1] : 0; k < ends[r]; k++)

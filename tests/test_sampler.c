@@ -75,21 +75,21 @@ static void draws_match(const sampler_opts *o, st_rng *rng)
     int counts[N] = {0}, drawn[N] = {0};
     double p[N], chi = 0;
     int dof = -1;
-    sampler *s;
+    int32_t history[22] = {-1, N};
+    sampler s;
+    sampler_work *w;
     st_err err = {0};
     logits_make(rng, logits);
-    assert_int_equal(sampler_new(o, N, &s, &err), 0);
-    for (int i = 0; i < 20; i++) {
-        int id = (int)st_rng_below(rng, N);
-        counts[id]++;
-        sampler_accept(s, id);
+    assert_int_equal(sampler_init(&s, o, &err), 0);
+    assert_int_equal(sampler_work_new(N, &w, &err), 0);
+    for (int i = 2; i < 22; i++) {
+        history[i] = (int32_t)st_rng_below(rng, N);
+        counts[history[i]]++;
     }
-    sampler_accept(s, -1);
-    sampler_accept(s, N);
     reference(o, logits, counts, p);
     for (int i = 0; i < DRAWS; i++) {
         memcpy(work, logits, sizeof work);
-        drawn[sampler_pick(s, work)]++;
+        drawn[sampler_pick(&s, w, history, 22, work)]++;
     }
     double rest = 0, rest_drawn = 0;
     for (int i = 0; i < N; i++) {
@@ -109,7 +109,7 @@ static void draws_match(const sampler_opts *o, st_rng *rng)
     }
     if (dof > 0 && chi > dof + 5 * sqrt(2.0 * dof) + 5)
         fail_msg("chi-square %.1f at %d degrees of freedom", chi, dof);
-    sampler_free(s);
+    sampler_work_free(w);
 }
 
 static void cuts_and_penalties(void **state)
@@ -149,48 +149,74 @@ static void greedy_takes_lowest_of_ties(void **state)
 {
     float a[4] = {1, 3, 3, 2}, b[4] = {NAN, -INFINITY, NAN, -1}, c[4] = {NAN, 1, 5, 4};
     float d[4] = {5, 4, 1, 0};
+    const int32_t history[] = {0};
     sampler_opts o = SAMPLER_GREEDY, warm = SAMPLER_GREEDY;
-    sampler *s;
+    sampler s;
+    sampler_work *w;
     st_err err = {0};
     (void)state;
     o.presence_penalty = 2;
     warm.temperature = 1;
-    assert_int_equal(sampler_new(&o, 4, &s, &err), 0);
-    assert_int_equal(sampler_pick(s, a), 1);
-    assert_int_equal(sampler_pick(s, b), 3);
-    sampler_accept(s, 0);
-    assert_int_equal(sampler_pick(s, d), 1);
-    sampler_free(s);
-    assert_int_equal(sampler_new(&warm, 4, &s, &err), 0);
+    assert_int_equal(sampler_work_new(4, &w, &err), 0);
+    assert_int_equal(sampler_init(&s, &o, &err), 0);
+    assert_int_equal(sampler_pick(&s, w, NULL, 0, a), 1);
+    assert_int_equal(sampler_pick(&s, w, NULL, 0, b), 3);
+    assert_int_equal(sampler_pick(&s, w, history, 1, d), 1);
+    assert_int_equal(sampler_init(&s, &warm, &err), 0);
     for (int i = 0; i < 200; i++) {
         float work[4];
         memcpy(work, c, sizeof work);
-        assert_int_not_equal(sampler_pick(s, work), 0);
+        assert_int_not_equal(sampler_pick(&s, w, NULL, 0, work), 0);
     }
-    sampler_free(s);
+    sampler_work_free(w);
 }
 
+/* Lanes and blocks find what a plain walk finds, wherever the highest stand. */
+static void best_is_the_first_highest(void **state)
+{
+    enum { MOST = 3000 };
+    static float x[MOST];
+    st_rng rng = {5};
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        uint32_t n = 1 + st_rng_below(&rng, MOST), best = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            x[i] = (float)st_rng_below(&rng, 1 + (uint32_t)round) - 500;
+            if (st_rng_below(&rng, 9) == 0)
+                x[i] = round % 2 ? NAN : -INFINITY;
+        }
+        for (uint32_t i = 1; i < n; i++)
+            if (x[i] > (isnan(x[best]) ? -INFINITY : x[best]))
+                best = i;
+        assert_int_equal(sampler_best(x, n), best);
+    }
+    for (uint32_t i = 0; i < 40; i++)
+        x[i] = i % 2 ? NAN : -INFINITY;
+    assert_int_equal(sampler_best(x, 40), 0);
+}
+
+/* Two samplers that share the arrays of a thread. */
 static void same_seed_same_tokens(void **state)
 {
     sampler_opts o = {
         .temperature = 1, .top_p = 0.95f, .repeat_penalty = 1.1f, .seed = 7};
-    sampler *a, *b;
+    int32_t history[300];
+    sampler a, b;
+    sampler_work *w;
     st_rng rng = {3};
     st_err err = {0};
     float x[N], y[N];
     (void)state;
-    assert_int_equal(sampler_new(&o, N, &a, &err), 0);
-    assert_int_equal(sampler_new(&o, N, &b, &err), 0);
-    for (int i = 0; i < 300; i++) {
+    assert_int_equal(sampler_init(&a, &o, &err), 0);
+    assert_int_equal(sampler_init(&b, &o, &err), 0);
+    assert_int_equal(sampler_work_new(N, &w, &err), 0);
+    for (uint32_t i = 0; i < 300; i++) {
         logits_make(&rng, x);
         memcpy(y, x, sizeof y);
-        int32_t id = sampler_pick(a, x);
-        assert_int_equal(sampler_pick(b, y), id);
-        sampler_accept(a, id);
-        sampler_accept(b, id);
+        history[i] = sampler_pick(&a, w, history, i, x);
+        assert_int_equal(sampler_pick(&b, w, history, i, y), history[i]);
     }
-    sampler_free(a);
-    sampler_free(b);
+    sampler_work_free(w);
 }
 
 static void bad_options_are_named(void **state)
@@ -211,21 +237,18 @@ static void bad_options_are_named(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         st_err err = {0};
-        sampler *s = NULL;
-        assert_int_equal(sampler_new(&cases[i].o, 10, &s, &err), ST_EINVAL);
-        assert_null(s);
+        sampler s;
+        assert_int_equal(sampler_init(&s, &cases[i].o, &err), ST_EINVAL);
         assert_non_null(strstr(err.message, cases[i].name));
     }
 }
 
 static int make_one(void *arg)
 {
-    sampler_opts o = SAMPLER_GREEDY;
-    sampler *s;
+    sampler_work *w = NULL;
     (void)arg;
-    int rc = sampler_new(&o, 100, &s, NULL);
-    if (rc == 0)
-        sampler_free(s);
+    int rc = sampler_work_new(100, &w, NULL);
+    sampler_work_free(w);
     return rc;
 }
 
@@ -240,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuts_and_penalties),
         cmocka_unit_test(greedy_takes_lowest_of_ties),
+        cmocka_unit_test(best_is_the_first_highest),
         cmocka_unit_test(same_seed_same_tokens),
         cmocka_unit_test(bad_options_are_named),
         cmocka_unit_test(memory_runs_out),

@@ -1,0 +1,274 @@
+/* engine/prefix.c - a hash of pages by what they hold and what came before.
+ *
+ * A node is found by its parent and its tokens; nodes without a parent also by key and
+ * pin, which their children inherit.  So two nodes are the same text of the same key, or
+ * one of them does not exist, and a page is in one node at most.
+ *
+ * Use moves a path to the front of the list, its deepest node first: a parent is always
+ * more recent than its children, and the end of the list is a leaf. */
+#include "engine/prefix.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include <assert.h>
+#include <string.h>
+
+#define NO_NODE UINT32_MAX
+
+typedef struct prefix_node {
+    uint64_t key;
+    uint64_t pin; /* id, or 0 */
+    uint32_t parent;
+    uint32_t n_children;
+    uint32_t bucket;
+    uint32_t chain; /* the next one of its bucket, or of the free ones */
+    uint32_t newer, older;
+    kv_page page;
+    int32_t tokens[KV_PAGE_TOKENS];
+} prefix_node;
+
+struct prefix_tree {
+    engine *engine;
+    uint64_t n_pins;    /* ever made */
+    uint32_t n_buckets; /* a power of two */
+    uint32_t *buckets;
+    uint32_t free;
+    uint32_t newest, oldest;
+    prefix_node *nodes; /* one for each page of the pool */
+};
+
+int prefix_tree_new(engine *e, prefix_tree **ret_tree, st_err *err)
+{
+    uint32_t n = kvpool_n_pages(e->pool);
+    prefix_tree *t = st_zalloc_n(1, sizeof *t);
+    if (!t)
+        goto fail;
+    t->engine = e;
+    for (t->n_buckets = 1; t->n_buckets < n && t->n_buckets < 1u << 31;)
+        t->n_buckets *= 2;
+    t->buckets = st_alloc_n(t->n_buckets, sizeof *t->buckets);
+    t->nodes = st_alloc_n(n, sizeof *t->nodes);
+    if (!t->buckets || !t->nodes)
+        goto fail;
+    memset(t->buckets, 0xFF, t->n_buckets * sizeof *t->buckets);
+    t->newest = t->oldest = t->free = NO_NODE;
+    for (uint32_t i = n; i-- > 0; t->free = i)
+        t->nodes[i].chain = t->free;
+    *ret_tree = t;
+    return 0;
+fail:
+    prefix_tree_free(t);
+    return st_err_set(err, ST_ENOMEM, "no memory for the prefixes of %u pages", n);
+}
+
+void prefix_tree_free(prefix_tree *t)
+{
+    if (!t)
+        return;
+    if (t->nodes && t->buckets)
+        for (uint32_t i = t->oldest; i != NO_NODE; i = t->nodes[i].newer)
+            kvpool_unref(t->engine->pool, t->nodes[i].page);
+    st_free(t->nodes);
+    st_free(t->buckets);
+    st_free(t);
+}
+
+static void list_remove(prefix_tree *t, uint32_t at)
+{
+    prefix_node *v = &t->nodes[at];
+    *(v->newer == NO_NODE ? &t->newest : &t->nodes[v->newer].older) = v->older;
+    *(v->older == NO_NODE ? &t->oldest : &t->nodes[v->older].newer) = v->newer;
+}
+
+static void list_push(prefix_tree *t, uint32_t at)
+{
+    prefix_node *v = &t->nodes[at];
+    v->newer = NO_NODE;
+    v->older = t->newest;
+    *(t->newest == NO_NODE ? &t->oldest : &t->nodes[t->newest].newer) = at;
+    t->newest = at;
+}
+
+/* A path was used; `at` is its deepest node. */
+static void path_touch(prefix_tree *t, uint32_t at)
+{
+    for (; at != NO_NODE; at = t->nodes[at].parent) {
+        list_remove(t, at);
+        list_push(t, at);
+    }
+}
+
+typedef struct place { /* where a page of text would stand */
+    uint64_t key;
+    uint64_t pin;
+    uint32_t parent;
+    const int32_t *tokens;
+} place;
+
+static uint32_t place_bucket(const prefix_tree *t, const place *p)
+{
+    const uint64_t above[] = {p->key, p->pin, p->parent};
+    uint64_t seed = st_hash64(above, sizeof above, 0);
+    uint64_t hash = st_hash64(p->tokens, KV_PAGE_TOKENS * sizeof *p->tokens, seed);
+    return (uint32_t)hash & (t->n_buckets - 1);
+}
+
+static uint32_t node_find(const prefix_tree *t, const place *p)
+{
+    uint32_t at = t->buckets[place_bucket(t, p)];
+    for (; at != NO_NODE; at = t->nodes[at].chain) {
+        const prefix_node *v = &t->nodes[at];
+        if (v->key == p->key && v->pin == p->pin && v->parent == p->parent &&
+            memcmp(v->tokens, p->tokens, sizeof v->tokens) == 0)
+            break;
+    }
+    return at;
+}
+
+static uint32_t node_add(prefix_tree *t, const place *p, kv_page page)
+{
+    uint32_t at = t->free;
+    assert(at != NO_NODE);
+    prefix_node *v = &t->nodes[at];
+    t->free = v->chain;
+    v->key = p->key;
+    v->pin = p->pin;
+    v->parent = p->parent;
+    v->n_children = 0;
+    v->bucket = place_bucket(t, p);
+    v->chain = t->buckets[v->bucket];
+    v->page = page;
+    memcpy(v->tokens, p->tokens, sizeof v->tokens);
+    t->buckets[v->bucket] = at;
+    if (p->parent != NO_NODE)
+        t->nodes[p->parent].n_children++;
+    kvpool_ref(t->engine->pool, page);
+    list_push(t, at);
+    return at;
+}
+
+static void node_drop(prefix_tree *t, uint32_t at)
+{
+    prefix_node *v = &t->nodes[at];
+    uint32_t *link = &t->buckets[v->bucket];
+    while (*link != at)
+        link = &t->nodes[*link].chain;
+    *link = v->chain;
+    list_remove(t, at);
+    if (v->parent != NO_NODE)
+        t->nodes[v->parent].n_children--;
+    kvpool_unref(t->engine->pool, v->page);
+    v->chain = t->free;
+    t->free = at;
+}
+
+static void seq_append_page(seq *s, kv_page page, uint32_t n_tokens)
+{
+    kvpool_ref(s->engine->pool, page);
+    s->pages[s->n_pages++] = page;
+    s->len += n_tokens;
+}
+
+void prefix_tree_attach(prefix_tree *t, uint64_t key, const prefix_pin *pin, seq *s,
+                        const int32_t *tokens, uint32_t n)
+{
+    uint32_t whole = pin && pin->ready ? pin->n / KV_PAGE_TOKENS : 0, last = NO_NODE;
+    place at = {key, pin ? pin->id : 0, NO_NODE, NULL};
+    assert(s->len == 0 && s->n_pages == 0);
+    for (uint32_t i = 0; i < whole; i++)
+        seq_append_page(s, pin->pages[i], KV_PAGE_TOKENS);
+    if (pin && !pin->ready)
+        return; /* what stands after it is of no use without it */
+    while (s->len + KV_PAGE_TOKENS < n) {
+        at.tokens = tokens + s->len;
+        at.parent = node_find(t, &at);
+        if (at.parent == NO_NODE)
+            break;
+        last = at.parent;
+        seq_append_page(s, t->nodes[last].page, KV_PAGE_TOKENS);
+    }
+    if (pin && last == NO_NODE && pin->n % KV_PAGE_TOKENS != 0)
+        seq_append_page(s, pin->pages[whole], pin->n % KV_PAGE_TOKENS);
+    path_touch(t, last);
+}
+
+void prefix_tree_keep(prefix_tree *t, uint64_t key, const prefix_pin *pin, const seq *s,
+                      const int32_t *tokens)
+{
+    place at = {key, pin ? pin->id : 0, NO_NODE, NULL};
+    uint32_t first = pin ? pin->n / KV_PAGE_TOKENS : 0;
+    if (pin && !pin->ready)
+        return;
+    for (uint32_t i = first; i < s->len / KV_PAGE_TOKENS; i++) {
+        at.tokens = tokens + i * KV_PAGE_TOKENS;
+        uint32_t node = node_find(t, &at);
+        at.parent = node == NO_NODE ? node_add(t, &at, s->pages[i]) : node;
+    }
+    path_touch(t, at.parent);
+}
+
+static bool is_spare(const prefix_tree *t, uint32_t at)
+{
+    return kvpool_holders(t->engine->pool, t->nodes[at].page) == 1;
+}
+
+uint32_t prefix_tree_spare(const prefix_tree *t)
+{
+    uint32_t n = 0;
+    for (uint32_t i = t->oldest; i != NO_NODE; i = t->nodes[i].newer)
+        n += is_spare(t, i);
+    return n;
+}
+
+uint32_t prefix_tree_evict(prefix_tree *t, uint32_t n)
+{
+    uint32_t freed = 0;
+    for (uint32_t i = t->oldest, next; i != NO_NODE && freed < n; i = next) {
+        next = t->nodes[i].newer;
+        if (is_spare(t, i) && t->nodes[i].n_children == 0) {
+            node_drop(t, i);
+            freed++;
+        }
+    }
+    return freed;
+}
+
+int prefix_pin_new(prefix_tree *t, const int32_t *tokens, uint32_t n,
+                   prefix_pin **ret_pin, st_err *err)
+{
+    prefix_pin *pin = st_zalloc_n(1, sizeof *pin);
+    if (!pin)
+        goto fail;
+    pin->n = n;
+    pin->tokens = st_alloc_n(n, sizeof *pin->tokens);
+    pin->pages = st_alloc_n(kv_pages_for(n), sizeof *pin->pages);
+    if (!pin->tokens || !pin->pages)
+        goto fail;
+    memcpy(pin->tokens, tokens, n * sizeof *tokens);
+    pin->id = ++t->n_pins;
+    *ret_pin = pin;
+    return 0;
+fail:
+    prefix_pin_free(t, pin);
+    return st_err_set(err, ST_ENOMEM, "no memory for a prefix of %u tokens", n);
+}
+
+void prefix_pin_free(prefix_tree *t, prefix_pin *pin)
+{
+    if (!pin)
+        return;
+    for (uint32_t i = 0; pin->ready && i < kv_pages_for(pin->n); i++)
+        kvpool_unref(t->engine->pool, pin->pages[i]);
+    st_free(pin->pages);
+    st_free(pin->tokens);
+    st_free(pin);
+}
+
+void prefix_pin_fill(prefix_tree *t, prefix_pin *pin, const seq *s)
+{
+    assert(!pin->ready && s->len == pin->n);
+    memcpy(pin->pages, s->pages, s->n_pages * sizeof *s->pages);
+    for (uint32_t i = 0; i < s->n_pages; i++)
+        kvpool_ref(t->engine->pool, pin->pages[i]);
+    pin->ready = true;
+}

@@ -1,0 +1,499 @@
+/* engine/sched.c - a scheduler's memory, and what other threads may do.
+ *
+ * A request's slot is taken by submit, under the lock, and belongs to the owner from the
+ * moment it takes the inbox until it gives the slot back.  An id is the slot and how many
+ * were submitted before, so an old id is nobody's, and ids are in order of age. */
+#include "engine/sched_core.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include <string.h>
+#include <time.h>
+
+enum {
+    DEFAULT_REQUESTS = 1024,
+    MAX_REQUESTS = 1 << ID_SLOT_BITS,
+    DEFAULT_CHUNK = 64, /* a panel of weights is expanded once for this many tokens */
+    KEY_SHARE = 3,      /* places a key may hold for each one that is free */
+};
+
+static int sizes_choose(sched *s, const sched_opts *opts, st_err *err)
+{
+    uint32_t batch = engine_max_batch(s->engine), seqs = engine_max_seqs(s->engine);
+    uint32_t half = batch > 1 ? batch / 2 : 1;
+    s->n_vocab = model_about(engine_model(s->engine))->n_vocab;
+    s->n_ctx = engine_n_ctx(s->engine);
+    s->max_requests = opts->max_requests ? opts->max_requests : DEFAULT_REQUESTS;
+    s->max_live = opts->max_live ? opts->max_live : seqs < half ? seqs : half;
+    s->prefill_chunk = opts->prefill_chunk ? opts->prefill_chunk : DEFAULT_CHUNK;
+    if (s->max_requests > MAX_REQUESTS)
+        return st_err_set(err, ST_EINVAL, "%u requests are more than %d", s->max_requests,
+                          MAX_REQUESTS);
+    if (s->max_live > seqs || (s->max_live >= batch && batch > 1))
+        return st_err_set(err, ST_EINVAL,
+                          "%u live requests on an engine of %u sequences and a batch of "
+                          "%u tokens, one of which is left for prompts",
+                          s->max_live, seqs, batch);
+    return 0;
+}
+
+static int tables_make(sched *s)
+{
+    uint32_t n = s->max_requests;
+    s->reqs = st_zalloc_n(n, sizeof *s->reqs);
+    s->flows = st_zalloc_n(n, sizeof *s->flows);
+    s->deadlines = st_zalloc_n(n, sizeof *s->deadlines);
+    s->ending = st_alloc_n(n, sizeof *s->ending);
+    s->free = st_alloc_n(n, sizeof *s->free);
+    s->inbox = st_alloc_n(n, sizeof *s->inbox);
+    s->cancels = st_alloc_n(n, sizeof *s->cancels);
+    s->ids = st_zalloc_n(n, sizeof *s->ids);
+    s->keys = st_alloc_n(n, sizeof *s->keys);
+    if (!s->reqs || !s->flows || !s->deadlines || !s->ending || !s->free || !s->inbox ||
+        !s->cancels || !s->ids || !s->keys)
+        return ST_ENOMEM;
+    while (s->n_free < n) {
+        s->free[s->n_free] = n - 1 - s->n_free;
+        s->n_free++;
+    }
+    return 0;
+}
+
+static int step_make(sched *s)
+{
+    const model_info *info = model_about(engine_model(s->engine));
+    size_t batch = engine_max_batch(s->engine), logits, vectors;
+    bool embeds = info->pooling != MODEL_POOL_NONE;
+    if (!st_mul_ok(s->max_live, info->has_head ? s->n_vocab : 1, &logits) ||
+        !st_mul_ok(batch, embeds ? info->n_embd : 1, &vectors))
+        return ST_ENOMEM;
+    s->live = st_alloc_n(s->max_live, sizeof *s->live);
+    s->turns = st_alloc_n(s->max_live, sizeof *s->turns);
+    s->items = st_alloc_n(s->max_live, sizeof *s->items);
+    s->best = st_alloc_n(s->max_live, sizeof *s->best);
+    s->lse = st_alloc_n(s->max_live, sizeof *s->lse);
+    s->logits = st_aligned_n(logits, sizeof *s->logits);
+    s->texts = st_alloc_n(batch, sizeof *s->texts);
+    s->text_tokens = st_alloc_n(batch, sizeof *s->text_tokens);
+    s->text_n = st_alloc_n(batch, sizeof *s->text_n);
+    s->text_wants = st_alloc_n(batch, sizeof *s->text_wants);
+    s->vectors = st_alloc_n(vectors, sizeof *s->vectors);
+    return s->live && s->turns && s->items && s->best && s->lse && s->logits &&
+                   s->texts && s->text_tokens && s->text_n && s->text_wants && s->vectors
+               ? 0
+               : ST_ENOMEM;
+}
+
+static int draws_make(sched *s)
+{
+    uint32_t n = workers_count(engine_workers(s->engine));
+    s->draws = st_zalloc_n(n, sizeof *s->draws);
+    if (!s->draws)
+        return ST_ENOMEM;
+    for (; s->n_draws < n; s->n_draws++) {
+        draw *d = &s->draws[s->n_draws];
+        d->logits = st_alloc_n(s->n_vocab, sizeof *d->logits);
+        if (!d->logits)
+            return ST_ENOMEM;
+        int rc = sampler_work_new(s->n_vocab, &d->work, NULL);
+        if (rc < 0) {
+            st_free(d->logits);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void locks_make(sched *s)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->came, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&s->lock, NULL);
+}
+
+int sched_new(engine *e, const sched_opts *opts, sched **ret_sched, st_err *err)
+{
+    static const sched_opts defaults = {0};
+    int rc = ST_ENOMEM;
+    sched *s = st_zalloc_n(1, sizeof *s);
+    if (!s)
+        return st_err_set(err, rc, "no memory for a scheduler");
+    s->engine = e;
+    locks_make(s);
+    if ((rc = sizes_choose(s, opts ? opts : &defaults, err)) < 0 ||
+        (rc = prefix_tree_new(e, &s->tree, err)) < 0)
+        goto fail;
+    if ((rc = tables_make(s)) < 0 || (rc = step_make(s)) < 0 ||
+        (rc = draws_make(s)) < 0) {
+        st_err_set(err, rc, "no memory for %u requests, %u of them live", s->max_requests,
+                   s->max_live);
+        goto fail;
+    }
+    *ret_sched = s;
+    return 0;
+fail:
+    sched_free(s);
+    return rc;
+}
+
+/* End what is left, so that every request that was accepted is answered. */
+static void requests_end(sched *s)
+{
+    sched_stop(s);
+    while (s->n_active + s->n_inbox > 0)
+        sched_step(s);
+}
+
+void sched_free(sched *s)
+{
+    if (!s)
+        return;
+    requests_end(s);
+    for (uint32_t i = 0; i < s->n_draws; i++) {
+        sampler_work_free(s->draws[i].work);
+        st_free(s->draws[i].logits);
+    }
+    st_free(s->draws);
+    st_free(s->vectors);
+    st_free(s->text_wants);
+    st_free(s->text_n);
+    st_free(s->text_tokens);
+    st_free(s->texts);
+    st_free(s->logits);
+    st_free(s->lse);
+    st_free(s->best);
+    st_free(s->items);
+    st_free(s->turns);
+    st_free(s->live);
+    st_free(s->keys);
+    st_free(s->ids);
+    st_free(s->cancels);
+    st_free(s->inbox);
+    st_free(s->free);
+    st_free(s->ending);
+    st_free(s->deadlines);
+    st_free(s->flows);
+    st_free(s->reqs);
+    prefix_tree_free(s->tree);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->came);
+    st_free(s);
+}
+
+/* --- the mailbox */
+
+void sched_cancel(sched *s, sched_id id)
+{
+    uint32_t at = (uint32_t)(id & (MAX_REQUESTS - 1));
+    pthread_mutex_lock(&s->lock);
+    if (id != 0 && at < s->max_requests && s->ids[at] == id && !s->reqs[at].cancelled) {
+        s->reqs[at].cancelled = true;
+        s->cancels[s->n_cancels++] = at;
+        pthread_cond_signal(&s->came);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void state_set(sched *s, bool *state)
+{
+    pthread_mutex_lock(&s->lock);
+    s->draining = s->changed = *state = true;
+    pthread_cond_signal(&s->came);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void sched_drain(sched *s)
+{
+    state_set(s, &s->draining);
+}
+
+void sched_stop(sched *s)
+{
+    state_set(s, &s->stopping);
+}
+
+void sched_stats_get(sched *s, sched_stats *ret_stats)
+{
+    pthread_mutex_lock(&s->lock);
+    *ret_stats = s->shown;
+    ret_stats->waiting += s->n_inbox;
+    ret_stats->pages_pinned = s->n_pinned;
+    ret_stats->refused = s->n_refused;
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool sched_wait(sched *s, uint64_t timeout_us)
+{
+    uint64_t until = st_clock_us() + timeout_us;
+    struct timespec at = {(time_t)(until / 1000000), (long)(until % 1000000) * 1000};
+    int rc = 0;
+    pthread_mutex_lock(&s->lock);
+    while (rc == 0 && s->n_active + s->n_inbox == 0 && !s->changed)
+        rc = pthread_cond_timedwait(&s->came, &s->lock, &at);
+    bool work = s->n_active + s->n_inbox > 0;
+    s->changed = false;
+    pthread_mutex_unlock(&s->lock);
+    return work;
+}
+
+/* --- requests come */
+
+static int ids_check(const sched *s, const int32_t *ids, uint32_t n, st_err *err)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (uint32_t)ids[i] >= s->n_vocab)
+            return st_err_set(err, ST_EINVAL, "token %u is id %d of a vocabulary of %u",
+                              i, ids[i], s->n_vocab);
+    return 0;
+}
+
+static int generate_check(const sched *s, const sched_request *q, sampler *ret_pick,
+                          st_err *err)
+{
+    const model_info *info = model_about(engine_model(s->engine));
+    if (!info->has_head || !info->causal) {
+        st_err_set(err, ST_EUNSUPPORTED, "the model '%s' makes no text", info->arch);
+        st_err_hint(err, "an encoder gives states and embeddings");
+        return ST_EUNSUPPORTED;
+    }
+    if (q->generate.max_new == 0)
+        return st_err_set(err, ST_EINVAL, "max_new is 0");
+    return sampler_init(ret_pick, &q->generate.how, err);
+}
+
+static int request_check(const sched *s, const sched_request *q, sampler *ret_pick,
+                         st_err *err)
+{
+    uint32_t before = q->prefix ? q->prefix->pin->n : 0;
+    if ((q->class != SCHED_INTERACTIVE && q->class != SCHED_BULK) || !q->done)
+        return st_err_set(err, ST_EINVAL, "a request has a class and a done callback");
+    if (q->kind != SCHED_GENERATE && q->prefix)
+        return st_err_set(err, ST_EINVAL, "a prefix is for requests that make text");
+    if (q->n == 0)
+        return st_err_set(err, ST_EINVAL, "a request has at least one token");
+    if (before > s->n_ctx || q->n > s->n_ctx - before) {
+        st_err_set(err, ST_ELIMIT,
+                   "a prompt of %u tokens after a prefix of %u passes "
+                   "the context of %u",
+                   q->n, before, s->n_ctx);
+        st_err_hint(err, "shorten the text, or ask for a longer context");
+        return ST_ELIMIT;
+    }
+    int rc = ids_check(s, q->tokens, q->n, err);
+    switch (q->kind) {
+    case SCHED_GENERATE:
+        return rc < 0 ? rc : generate_check(s, q, ret_pick, err);
+    case SCHED_STATES:
+        return rc;
+    case SCHED_EMBED:
+        return rc == 0 && !q->ret_vector
+                   ? st_err_set(err, ST_EINVAL, "nowhere to put an embedding")
+                   : rc;
+    }
+    return st_err_set(err, ST_EINVAL, "a request of kind %d", (int)q->kind);
+}
+
+/* Everything that can be made without the lock. */
+static int request_make(const sched *s, const sched_request *q, req *ret, st_err *err)
+{
+    req r = {.ask = *q, .submit_us = st_clock_us(), .next = NO_REQ};
+    int rc = request_check(s, q, &r.pick, err);
+    if (rc < 0)
+        return rc;
+    uint32_t before = q->prefix ? q->prefix->pin->n : 0, n_stop = 0, most = 0;
+    r.n = r.n_prompt = before + q->n;
+    if (q->kind == SCHED_GENERATE) {
+        n_stop = q->generate.n_stop;
+        most = s->n_ctx - r.n_prompt + 1; /* the last token made is not run */
+    }
+    r.limit = r.n + (q->generate.max_new < most ? q->generate.max_new : most);
+    r.tokens = st_alloc_n((size_t)r.limit + n_stop, sizeof *r.tokens);
+    if (!r.tokens)
+        return st_err_set(err, ST_ENOMEM, "no memory for a request of %u tokens",
+                          r.limit);
+    if (q->prefix)
+        memcpy(r.tokens, q->prefix->pin->tokens, before * sizeof *r.tokens);
+    memcpy(r.tokens + before, q->tokens, q->n * sizeof *r.tokens);
+    if (n_stop > 0)
+        memcpy(r.tokens + r.limit, q->generate.stop_ids, n_stop * sizeof *r.tokens);
+    r.ask.tokens = r.tokens;
+    r.ask.generate.stop_ids = r.tokens + r.limit;
+    *ret = r;
+    return 0;
+}
+
+static int pages_check(const sched *s, const req *r, st_err *err)
+{
+    const sched_prefix *p = r->ask.prefix;
+    uint32_t n_pages = kvpool_n_pages(s->engine->pool);
+    uint32_t others = s->n_pinned - (p ? p->pin->n / KV_PAGE_TOKENS : 0);
+    uint32_t run = r->limit > r->n_prompt ? r->limit - 1 : r->limit;
+    if (kv_pages_for(run) <= n_pages - others)
+        return 0;
+    st_err_set(err, ST_ELIMIT, "%u tokens take %u pages of %u, %u of which are pinned",
+               run, kv_pages_for(run), n_pages, others);
+    st_err_hint(err, "ask for fewer new tokens, or give the engine more kv_bytes");
+    return ST_ELIMIT;
+}
+
+static int place_check(sched *s, uint64_t key, st_err *err)
+{
+    uint32_t held = 0;
+    for (uint32_t i = 0; i < s->max_requests; i++)
+        held += s->ids[i] != 0 && s->keys[i] == key;
+    if (!s->draining && s->n_free > 0 && held < KEY_SHARE * (uint64_t)s->n_free)
+        return 0;
+    s->n_refused++;
+    if (s->draining)
+        return st_err_set(err, ST_EBUSY, "no more requests are accepted");
+    st_err_set(err, ST_EBUSY, "%u requests are waiting, %u of this client",
+               s->max_requests - s->n_free, held);
+    st_err_hint(err, "try again in %.1f s", (double)s->shown.retry_us / 1e6);
+    return ST_EBUSY;
+}
+
+/* Under the lock. */
+static int request_post(sched *s, req *r, sched_id *ret_id, st_err *err)
+{
+    int rc = pages_check(s, r, err);
+    if (rc == 0)
+        rc = place_check(s, r->ask.key, err);
+    if (rc < 0)
+        return rc;
+    uint32_t at = s->free[--s->n_free];
+    *ret_id = s->ids[at] = r->id = ++s->n_submitted << ID_SLOT_BITS | at;
+    s->reqs[at] = *r;
+    s->keys[at] = r->ask.key;
+    s->inbox[s->n_inbox++] = at;
+    if (r->ask.prefix)
+        r->ask.prefix->n_refs++;
+    pthread_cond_signal(&s->came);
+    return 0;
+}
+
+int sched_submit(sched *s, const sched_request *request, sched_id *ret_id, st_err *err)
+{
+    req r;
+    int rc = request_make(s, request, &r, err);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&s->lock);
+    rc = request_post(s, &r, ret_id, err);
+    pthread_mutex_unlock(&s->lock);
+    if (rc < 0)
+        st_free(r.tokens);
+    return rc;
+}
+
+/* --- and go */
+
+static void slot_release(sched *s, uint32_t at)
+{
+    req *r = &s->reqs[at];
+    sched_prefix *p = r->ask.prefix;
+    st_free(r->tokens);
+    pthread_mutex_lock(&s->lock);
+    for (uint32_t i = 0; r->cancelled && i < s->n_cancels; i++)
+        if (s->cancels[i] == at) {
+            s->cancels[i] = s->cancels[--s->n_cancels];
+            break;
+        }
+    s->ids[at] = 0;
+    s->free[s->n_free++] = at;
+    pthread_mutex_unlock(&s->lock);
+    if (p)
+        prefix_unref(s, p);
+}
+
+void req_end(sched *s, uint32_t at, sched_end end, const st_err *err)
+{
+    req *r = &s->reqs[at];
+    uint64_t now = st_clock_us();
+    if (r->s)
+        room_leave(s, at);
+    if (r->is_waiting)
+        flow_unwait(s, at);
+    flow_leave(s, at);
+    s->deadlines[at] = 0;
+    s->each_us = (7 * s->each_us + (now - s->busy_us)) / 8;
+    s->busy_us = now;
+    *(end == SCHED_END_ERROR ? &s->stats.failed : &s->stats.finished) += 1;
+    const sched_result result = {
+        .id = r->id,
+        .end = end,
+        .err = err,
+        .tokens = r->tokens + r->n_prompt,
+        .n_new = r->n - r->n_prompt,
+        .n_prompt = r->n_prompt,
+        .n_cached = r->n_cached,
+        .n_preempted = r->n_preempted,
+        .queued_us = r->queued_us,
+        .first_us = r->first_us,
+        .total_us = now - r->submit_us,
+    };
+    r->ask.done(r->ask.arg, &result);
+    slot_release(s, at);
+}
+
+/* --- prefixes */
+
+void prefix_unref(sched *s, sched_prefix *p)
+{
+    pthread_mutex_lock(&s->lock);
+    bool last = --p->n_refs == 0;
+    if (last)
+        s->n_pinned -= kv_pages_for(p->pin->n);
+    pthread_mutex_unlock(&s->lock);
+    if (!last)
+        return;
+    prefix_pin_free(s->tree, p->pin);
+    st_free(p);
+}
+
+static int pin_check(sched *s, const int32_t *tokens, uint32_t n, st_err *err)
+{
+    uint32_t half = kvpool_n_pages(s->engine->pool) / 2;
+    if (n == 0)
+        return st_err_set(err, ST_EINVAL, "a prefix has at least one token");
+    if (n >= s->n_ctx || s->n_pinned + (uint64_t)kv_pages_for(n) > half) {
+        st_err_set(err, ST_ELIMIT,
+                   "a prefix of %u tokens beside %u pinned pages passes "
+                   "half of all pages or the context of %u",
+                   n, s->n_pinned, s->n_ctx);
+        st_err_hint(err, "unpin another, or give the engine more kv_bytes");
+        return ST_ELIMIT;
+    }
+    return ids_check(s, tokens, n, err);
+}
+
+int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
+                     sched_prefix **ret_prefix, st_err *err)
+{
+    int rc = pin_check(s, tokens, n, err);
+    if (rc < 0)
+        return rc;
+    sched_prefix *p = st_zalloc_n(1, sizeof *p);
+    if (!p)
+        return st_err_set(err, ST_ENOMEM, "no memory for a prefix");
+    rc = prefix_pin_new(s->tree, tokens, n, &p->pin, err);
+    if (rc < 0) {
+        st_free(p);
+        return rc;
+    }
+    p->maker = NO_REQ;
+    p->n_refs = 1;
+    pthread_mutex_lock(&s->lock);
+    s->n_pinned += kv_pages_for(n);
+    pthread_mutex_unlock(&s->lock);
+    *ret_prefix = p;
+    return 0;
+}
+
+void sched_prefix_unpin(sched *s, sched_prefix *prefix)
+{
+    if (prefix)
+        prefix_unref(s, prefix);
+}

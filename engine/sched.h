@@ -1,0 +1,135 @@
+/* engine/sched.h - many requests on one engine.
+ *
+ *   any thread:  sched_submit, sched_cancel, sched_drain, sched_stop, sched_stats_get
+ *   the owner:   sched_step, sched_wait, prefixes; callbacks run inside sched_step
+ *
+ * Every step runs some tokens of all live requests in one batch.  Who comes first:
+ * interactive before bulk; then the client (`key`) that was served the fewest tokens;
+ * then the older request.  A request gives the same bytes whoever it shares a batch with,
+ * however its prompt is cut, what is cached, and however often it was preempted.
+ *
+ * Text that was run is kept in pages until they are needed, for the same key only.  What
+ * all keys share is a pinned prefix, and only requests that name it.
+ *
+ * Threads: as above.  Memory: all taken by sched_new, but for one block per submitted
+ * request (its tokens); a step allocates nothing. */
+#ifndef ENGINE_SCHED_H
+#define ENGINE_SCHED_H
+#include "engine/engine.h"
+#include "engine/sampler.h"
+
+typedef struct sched sched;
+typedef struct sched_prefix sched_prefix;
+typedef uint64_t sched_id; /* of a request; never 0, never given twice */
+
+typedef struct sched_opts {
+    uint32_t max_requests;  /* waiting and live; 0: 1024 */
+    uint32_t max_live;      /* with a sequence of their own; 0: all of the engine's, at
+                             * most half of its batch */
+    uint32_t prefill_chunk; /* prompt tokens that share a step with tokens being made:
+                             * bounds what a prompt adds to their latency; 0: 64 */
+} sched_opts;
+
+typedef enum sched_class { SCHED_INTERACTIVE, SCHED_BULK } sched_class;
+typedef enum sched_kind { SCHED_GENERATE, SCHED_STATES, SCHED_EMBED } sched_kind;
+
+typedef struct sched_token {
+    int32_t id;
+    uint32_t index; /* among the new ones, from 0 */
+    double logp;    /* natural, under the unmodified logits; 0 unless asked for */
+} sched_token;
+
+typedef struct sched_generate {
+    sampler_opts how;
+    const int32_t *stop_ids; /* end the text and are no part of it */
+    uint32_t n_stop;
+    uint32_t max_new; /* at least 1 */
+    bool logp;
+    /* For each token as it is made; false ends the text after it.  May be NULL. */
+    bool (*on_token)(void *arg, const sched_token *token);
+} sched_generate;
+
+typedef enum sched_end {
+    SCHED_END_DONE,   /* all that was asked for */
+    SCHED_END_STOP,   /* a stop id, or on_token said so */
+    SCHED_END_LENGTH, /* max_new, or the end of the context */
+    SCHED_END_ERROR,
+} sched_end;
+
+typedef struct sched_result {
+    sched_id id;
+    sched_end end;
+    const st_err *err;     /* set when end is SCHED_END_ERROR; ST_ECANCELLED, ST_ETIMEOUT
+                            * (the deadline), ST_EBUSY (no pages, nobody to wait for) */
+    const int32_t *tokens; /* [n_new] made; valid during the call */
+    uint32_t n_new;
+    uint32_t n_prompt; /* with its prefix */
+    uint32_t n_cached; /* of those, found in pages when it first became live */
+    uint32_t n_preempted;
+    uint64_t queued_us; /* from submit until it first became live */
+    uint64_t first_us;  /* from submit to the first token; 0: none */
+    uint64_t total_us;  /* from submit to now */
+} sched_result;
+
+typedef struct sched_request {
+    sched_class class;
+    uint64_t key;          /* whose it is: fairness, and whose text may be reused */
+    sched_prefix *prefix;  /* NULL: none; its tokens come before `tokens` */
+    const int32_t *tokens; /* copied */
+    uint32_t n;            /* at least 1 */
+    uint64_t deadline_us;  /* on st_clock_us(); 0: none */
+    sched_kind kind;
+    sched_generate generate;
+    step_states states; /* ret_... are written before done is called */
+    float *ret_vector;  /* of SCHED_EMBED: [n_embd] */
+    /* Once for every request that was accepted, on the owner's thread. */
+    void (*done)(void *arg, const sched_result *result);
+    void *arg; /* of done and on_token */
+} sched_request;
+
+typedef struct sched_stats {
+    uint32_t waiting;
+    uint32_t live;
+    uint32_t pages_free;
+    uint32_t pages_pinned;
+    uint32_t pages_cached; /* kept for reuse by nobody live: given up when needed */
+    uint64_t steps;        /* stands still when the owner does */
+    uint64_t tokens_prefilled;
+    uint64_t tokens_decoded;
+    uint64_t tokens_cached; /* of prompts, not run again */
+    uint64_t preemptions;
+    uint64_t finished;
+    uint64_t failed;
+    uint64_t refused;  /* by a full queue */
+    uint64_t retry_us; /* until the queue of now is likely to have been worked off */
+} sched_stats;
+
+/* The engine must outlive it.  Between steps the owner may use the engine otherwise. */
+ST_NODISCARD int sched_new(engine *e, const sched_opts *opts, sched **ret_sched,
+                           st_err *err);
+void sched_free(sched *s); /* NULL allowed; requests left end as ST_ECANCELLED */
+
+/* What stays borrowed until done: the prefix, ret_... and arg.  ST_EBUSY when the queue
+ * is full or drained: a key may hold three times as many places as are free, so one
+ * client alone never takes them all.  ST_ELIMIT for what can never fit. */
+ST_NODISCARD int sched_submit(sched *s, const sched_request *request, sched_id *ret_id,
+                              st_err *err);
+/* Takes effect before the next step.  Unknown or finished: nothing. */
+void sched_cancel(sched *s, sched_id id);
+
+/* One step of all live requests.  False when no request is left. */
+bool sched_step(sched *s);
+/* Wait for a submit, a cancel or a change of state, at most timeout_us; returns at once
+ * while there is work.  True: sched_step has work. */
+bool sched_wait(sched *s, uint64_t timeout_us);
+void sched_drain(sched *s); /* accept no more; what was accepted is finished */
+void sched_stop(sched *s);  /* accept no more; what was accepted is cancelled */
+void sched_stats_get(sched *s, sched_stats *ret_stats);
+
+/* A beginning that requests of any key may name.  It is run by the first that does and
+ * its pages are kept until it is unpinned, which may be while requests that name it are
+ * under way.  ST_ELIMIT when pinned pages would pass half of all. */
+ST_NODISCARD int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
+                                  sched_prefix **ret_prefix, st_err *err);
+void sched_prefix_unpin(sched *s, sched_prefix *prefix); /* NULL allowed */
+#endif

@@ -1,0 +1,170 @@
+/* engine/sched_core.h - what the scheduler's files share; nobody else includes it.
+ *
+ *                 .------------- preempt -------------.
+ *                 v                                   |
+ *   submit --> inbox --> waiting in its flow --admit--> live --> end --> free
+ *              (lock)         |  ^ states and embeddings run from here     ^
+ *                             '-- cancel, deadline, stop ------------------'
+ *
+ * A flow is the requests of one key and class.  A live request has a sequence; it holds
+ * tokens[0, seq_len), and what is left of tokens[0, n) is to be run: a prompt, one token
+ * that was just made, or all of it after a preemption.  There is no other state, so
+ * resuming is nothing special.
+ *
+ * Standing of a live request: (class, rank, id), rank counting the older live requests of
+ * its flow.  Whoever stands last gives way when pages or places run out, so every flow
+ * keeps its first request longest and the one that stands first is never preempted.
+ *
+ * Threads: the owner, but for what is under `lock`. */
+#ifndef ENGINE_SCHED_CORE_H
+#define ENGINE_SCHED_CORE_H
+#include "engine/prefix.h"
+#include "engine/sched.h"
+#include <pthread.h>
+
+enum { NO_REQ = UINT32_MAX, CLASSES = 2, ID_SLOT_BITS = 20 };
+
+struct sched_prefix {
+    prefix_pin *pin;
+    uint32_t maker;  /* the live request that is running it, or NO_REQ */
+    uint32_t n_refs; /* under lock: requests that name it, and the pin itself */
+};
+
+typedef struct req {
+    sched_request ask; /* tokens and stop_ids point into `tokens` below */
+    sched_id id;
+    bool cancelled;  /* under lock */
+    int32_t *tokens; /* [limit], then the stop ids: the only memory of its own */
+    uint32_t limit;  /* prompt and tokens to make */
+    uint32_t n_prompt;
+    uint32_t n;        /* tokens there are */
+    uint32_t most_run; /* tokens its flow was charged for */
+    sampler pick;
+    uint32_t flow;
+    uint32_t next; /* the next one waiting in its flow */
+    bool is_waiting;
+    bool was_live;
+    bool in_turn; /* has tokens in the current step */
+    uint32_t n_cached;
+    uint32_t n_preempted;
+    uint64_t submit_us;
+    uint64_t queued_us;
+    uint64_t first_us;
+    seq *s; /* while live */
+} req;
+
+typedef struct flow {
+    uint64_t key;
+    sched_class class;
+    uint64_t served; /* tokens, from where the class stood when the flow came alive */
+    uint32_t n_reqs; /* waiting and live */
+    uint32_t n_live;
+    uint32_t first; /* waiting, oldest first */
+    uint32_t last;
+    bool held; /* its first one cannot go on in this step */
+} flow;
+
+typedef struct turn { /* a request's part in a step */
+    uint32_t req;
+    uint32_t n;     /* tokens */
+    uint32_t pages; /* that it will take */
+    uint32_t last;  /* the output: n - 1 */
+    bool gives;     /* has an output */
+    sched_token token;
+} turn;
+
+typedef struct draw { /* what picking a token needs, one for each worker */
+    sampler_work *work;
+    float *logits; /* [n_vocab] a copy to be overwritten where the originals are needed */
+} draw;
+
+struct sched {
+    engine *engine;
+    prefix_tree *tree;
+    uint32_t n_vocab;
+    uint32_t n_ctx;
+    uint32_t max_requests;
+    uint32_t max_live;
+    uint32_t prefill_chunk;
+    req *reqs; /* [max_requests] */
+    flow *flows;
+    uint32_t n_flows;        /* that were ever in use */
+    uint64_t clock[CLASSES]; /* `served` of the flow that was served last */
+    uint32_t *live;          /* [max_live] */
+    uint32_t n_live;
+    uint32_t n_active;   /* waiting and live */
+    uint64_t *deadlines; /* [max_requests] of those that entered; 0: none */
+    uint32_t *ending;    /* [max_requests] */
+    uint64_t busy_us;    /* when the last request ended, or the first one came */
+    uint64_t each_us;    /* between two ends, a moving mean */
+
+    /* the current step */
+    turn *turns; /* [max_live] */
+    uint32_t n_turns;
+    uint32_t reserved;   /* free pages that turns and texts will take */
+    uint32_t text_pages; /* of those, the texts' */
+    step_item *items;    /* [max_live] */
+    int32_t *best;       /* [max_live] */
+    float *lse;          /* [max_live] */
+    float *logits;       /* [max_live, n_vocab], touched by those that draw */
+    draw *draws;         /* [workers] */
+    uint32_t n_draws;
+    uint32_t *texts; /* [max_batch] requests whose states are wanted */
+    uint32_t n_texts;
+    const int32_t **text_tokens;
+    uint32_t *text_n;
+    step_states *text_wants;
+    float *vectors; /* [max_batch, n_embd] of embeddings */
+    sched_stats stats;
+
+    pthread_mutex_t lock; /* and from here on it is needed */
+    pthread_cond_t came;
+    uint64_t n_submitted;
+    uint32_t *free; /* [max_requests] */
+    uint32_t n_free;
+    uint32_t *inbox; /* [max_requests] */
+    uint32_t n_inbox;
+    uint32_t *cancels; /* [max_requests] slots, each once */
+    uint32_t n_cancels;
+    sched_id *ids;  /* [max_requests] 0: free */
+    uint64_t *keys; /* [max_requests] of the slots in use */
+    bool draining;
+    bool stopping;
+    bool changed;      /* drained or stopped since the last wait */
+    uint32_t n_pinned; /* pages that pins hold or will hold */
+    uint64_t n_refused;
+    sched_stats shown;
+};
+
+/* --- flows: who waits, and who comes first */
+
+void flow_enter(sched *s, uint32_t at); /* a request that came */
+void flow_leave(sched *s, uint32_t at); /* one that ended; not waiting */
+void flow_wait(sched *s, uint32_t at);  /* in order of age */
+void flow_unwait(sched *s, uint32_t at);
+void flow_charge(sched *s, uint32_t at, uint32_t n_tokens);
+/* The request whose tokens come next: live and not in a turn or, if they may enter, the
+ * first of a flow that is not held.  NO_REQ: none. */
+uint32_t flow_next(const sched *s, bool may_enter);
+
+/* --- room: places and pages */
+
+/* Make a waiting request live.  False, and it waits on, when there is no room for it. */
+bool room_admit(sched *s, uint32_t at);
+/* Take `n` tokens of a live request into the step.  False when it was preempted. */
+bool room_turn(sched *s, uint32_t at, uint32_t n);
+bool room_pages(sched *s, uint32_t n);  /* reserve n free pages; takes nobody's place */
+void room_give_way(sched *s);           /* preempt the one that stands last */
+void room_leave(sched *s, uint32_t at); /* live no more; its text is kept in the tree */
+
+/* --- ends */
+
+/* Tell its owner, give the slot back. */
+void req_end(sched *s, uint32_t at, sched_end end, const st_err *err);
+void prefix_unref(sched *s, sched_prefix *p);
+
+static inline uint32_t req_left(const req *r)
+{
+    return r->n - seq_len(r->s);
+}
+#endif

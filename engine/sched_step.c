@@ -1,0 +1,347 @@
+/* engine/sched_step.c - one step: mail, plan, run, deliver.
+ *
+ * The plan: one token of every request that is making text; then, by flow_next, prompts
+ * as long as the step has room for tokens.  Beside text that is being made that room is
+ * prefill_chunk, else a whole batch.  When somebody finds no room to get in, nobody else
+ * enters in that step: a large request is not overtaken for ever. */
+#include "engine/sched_core.h"
+
+#include "base/clock.h"
+#include <assert.h>
+#include <string.h>
+
+/* --- mail */
+
+static void end_all(sched *s, const st_err *err)
+{
+    while (s->n_live > 0)
+        req_end(s, s->live[0], SCHED_END_ERROR, err);
+    for (uint32_t i = 0; i < s->n_flows; i++)
+        while (s->flows[i].first != NO_REQ)
+            req_end(s, s->flows[i].first, SCHED_END_ERROR, err);
+}
+
+static void mail_take(sched *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool stopping = s->stopping;
+    uint32_t n_ending = s->n_cancels;
+    if (s->n_active == 0 && s->n_inbox > 0)
+        s->busy_us = st_clock_us();
+    for (uint32_t i = 0; i < s->n_inbox; i++)
+        flow_enter(s, s->inbox[i]);
+    memcpy(s->ending, s->cancels, n_ending * sizeof *s->ending);
+    s->n_inbox = 0;
+    s->n_cancels = 0;
+    pthread_mutex_unlock(&s->lock);
+    st_err err = {0};
+    st_err_set(&err, ST_ECANCELLED, "the request was cancelled");
+    for (uint32_t i = 0; i < n_ending; i++)
+        req_end(s, s->ending[i], SCHED_END_ERROR, &err);
+    if (stopping)
+        end_all(s, &err);
+}
+
+static void deadlines_check(sched *s)
+{
+    uint64_t now = st_clock_us();
+    st_err err = {0};
+    st_err_set(&err, ST_ETIMEOUT, "the request's deadline passed");
+    for (uint32_t i = 0; i < s->max_requests; i++)
+        if (s->deadlines[i] && now >= s->deadlines[i])
+            req_end(s, i, SCHED_END_ERROR, &err);
+}
+
+/* --- plan */
+
+static bool is_text(const req *r)
+{
+    return r->ask.kind != SCHED_GENERATE;
+}
+
+/* The next tokens of a live request, at most `room`; returns how many were taken. */
+static uint32_t plan_live(sched *s, uint32_t at, uint32_t room)
+{
+    req *r = &s->reqs[at];
+    const sched_prefix *p = r->ask.prefix;
+    uint32_t n = req_left(r) < room ? req_left(r) : room;
+    if (p && p->maker == at && seq_len(r->s) + n > p->pin->n)
+        n = p->pin->n - seq_len(r->s); /* the prefix is kept before more is written */
+    if (!room_turn(s, at, n))
+        return 0;
+    uint32_t end = seq_len(r->s) + n, before = r->most_run;
+    r->most_run = end > before ? end : before;
+    flow_charge(s, at, r->most_run - before); /* not again after a preemption */
+    return n;
+}
+
+/* Texts share a call when they are of one kind and stop at the same layer. */
+static bool text_fits(const sched *s, const req *r, uint32_t room)
+{
+    if (s->n_texts == 0)
+        return true;
+    const req *first = &s->reqs[s->texts[0]];
+    return r->n <= room && r->ask.kind == first->ask.kind &&
+           r->ask.states.last_layer == first->ask.states.last_layer;
+}
+
+static void plan_text(sched *s, uint32_t at)
+{
+    req *r = &s->reqs[at];
+    flow_unwait(s, at);
+    flow_charge(s, at, r->n);
+    r->queued_us = st_clock_us() - r->submit_us;
+    s->text_tokens[s->n_texts] = r->tokens;
+    s->text_n[s->n_texts] = r->n;
+    s->text_wants[s->n_texts] = r->ask.states;
+    s->texts[s->n_texts++] = at;
+}
+
+/* Let the first of a flow in.  Returns the tokens that it takes of the step, and in
+ * *ret_full whether it found no room. */
+static uint32_t plan_waiting(sched *s, uint32_t at, uint32_t room, bool *ret_full)
+{
+    req *r = &s->reqs[at];
+    const sched_prefix *p = r->ask.prefix;
+    bool is_made = p && !p->pin->ready && p->maker != NO_REQ; /* by another */
+    if (is_made || (is_text(r) && !text_fits(s, r, room))) {
+        s->flows[r->flow].held = true;
+        return 0;
+    }
+    if (is_text(r)) {
+        *ret_full = !room_pages(s, kv_pages_for(r->n));
+        if (*ret_full)
+            return 0;
+        s->text_pages += kv_pages_for(r->n);
+        plan_text(s, at);
+        return r->n;
+    }
+    *ret_full = !room_admit(s, at);
+    return *ret_full ? 0 : plan_live(s, at, room);
+}
+
+static uint32_t plan_made(sched *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_live;) {
+        uint32_t at = s->live[i];
+        const req *r = &s->reqs[at];
+        if (r->in_turn || r->n == r->n_prompt || req_left(r) > 1) {
+            i++;
+            continue;
+        }
+        n += plan_live(s, at, 1);
+        i = 0; /* who gave way left the list */
+    }
+    return n;
+}
+
+static void plan(sched *s)
+{
+    bool full = false;
+    s->n_turns = s->n_texts = s->reserved = s->text_pages = 0;
+    for (uint32_t i = 0; i < s->n_flows; i++)
+        s->flows[i].held = false;
+    uint32_t made = plan_made(s), batch = engine_max_batch(s->engine) - made;
+    uint32_t room = made > 0 && s->prefill_chunk < batch ? s->prefill_chunk : batch;
+    while (room > 0) {
+        uint32_t at = flow_next(s, !full);
+        if (at == NO_REQ)
+            break;
+        uint32_t n =
+            s->reqs[at].s ? plan_live(s, at, room) : plan_waiting(s, at, room, &full);
+        room -= n < room ? n : room;
+    }
+}
+
+/* --- run */
+
+static void items_fill(sched *s)
+{
+    uint32_t n_draws = 0;
+    for (uint32_t i = 0; i < s->n_turns; i++) {
+        turn *t = &s->turns[i];
+        const req *r = &s->reqs[t->req];
+        step_item *it = &s->items[i];
+        *it = (step_item){.s = r->s, .tokens = r->tokens + seq_len(r->s), .n = t->n};
+        if (!t->gives)
+            continue;
+        it->out = &t->last;
+        it->n_out = 1;
+        it->ret_lse = r->ask.generate.logp ? &s->lse[i] : NULL;
+        if (sampler_takes_best(&r->pick) && !r->ask.generate.logp)
+            it->ret_best = &s->best[i];
+        else
+            it->ret_logits = s->logits + (size_t)n_draws++ * s->n_vocab;
+    }
+}
+
+/* Run what failed together one by one; who fails alone is ended. */
+static void turns_part(sched *s)
+{
+    for (uint32_t i = 0; i < s->n_turns;) {
+        st_err err = {0};
+        if (engine_step(s->engine, &s->items[i], 1, &err) == 0) {
+            i++;
+            continue;
+        }
+        s->items[i] = s->items[s->n_turns - 1]; /* as the turns are moved */
+        req_end(s, s->turns[i].req, SCHED_END_ERROR, &err);
+        s->items[i].out = s->items[i].n_out ? &s->turns[i].last : NULL;
+    }
+}
+
+static void pick(void *arg, uint32_t at, uint32_t worker)
+{
+    sched *s = arg;
+    turn *t = &s->turns[at];
+    const step_item *it = &s->items[at];
+    req *r = &s->reqs[t->req];
+    float *logits = it->ret_logits;
+    if (!t->gives)
+        return;
+    if (it->ret_best) {
+        t->token.id = *it->ret_best;
+        return;
+    }
+    if (it->ret_lse) {
+        logits = s->draws[worker].logits;
+        memcpy(logits, it->ret_logits, s->n_vocab * sizeof *logits);
+    }
+    t->token.id = sampler_pick(&r->pick, s->draws[worker].work, r->tokens, r->n, logits);
+    if (it->ret_lse)
+        t->token.logp = (double)it->ret_logits[t->token.id] - (double)*it->ret_lse;
+}
+
+static void turns_run(sched *s)
+{
+    int rc = ST_EBUSY;
+    while (rc == ST_EBUSY && s->n_turns > 0) {
+        items_fill(s);
+        rc = engine_step(s->engine, s->items, s->n_turns, NULL);
+        if (rc == ST_EBUSY)
+            room_give_way(s); /* somebody else holds pages that were free */
+    }
+    if (rc < 0)
+        turns_part(s);
+    workers_run(engine_workers(s->engine), s->n_turns, pick, s);
+}
+
+/* --- deliver */
+
+static bool is_stop(const sched_generate *g, int32_t id)
+{
+    for (uint32_t i = 0; i < g->n_stop; i++)
+        if (g->stop_ids[i] == id)
+            return true;
+    return false;
+}
+
+static void token_give(sched *s, uint32_t at, sched_token token)
+{
+    req *r = &s->reqs[at];
+    const sched_generate *g = &r->ask.generate;
+    const sched_prefix *p = r->ask.prefix;
+    token.index = r->n - r->n_prompt;
+    if (token.index == 0) {
+        r->first_us = st_clock_us() - r->submit_us;
+        prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens);
+    }
+    if (is_stop(g, token.id)) {
+        req_end(s, at, SCHED_END_STOP, NULL);
+        return;
+    }
+    r->tokens[r->n++] = token.id;
+    if (g->on_token && !g->on_token(r->ask.arg, &token))
+        req_end(s, at, SCHED_END_STOP, NULL);
+    else if (r->n == r->limit)
+        req_end(s, at, SCHED_END_LENGTH, NULL);
+}
+
+static void turns_deliver(sched *s)
+{
+    uint32_t n = s->n_turns;
+    s->n_turns = 0; /* requests may end from here on */
+    for (uint32_t i = 0; i < n; i++) {
+        const turn *t = &s->turns[i];
+        req *r = &s->reqs[t->req];
+        sched_prefix *p = r->ask.prefix;
+        r->in_turn = false;
+        if (p && p->maker == t->req && seq_len(r->s) == p->pin->n) {
+            prefix_pin_fill(s->tree, p->pin, r->s);
+            p->maker = NO_REQ;
+        }
+        *(r->n > r->n_prompt && t->n == 1 ? &s->stats.tokens_decoded
+                                          : &s->stats.tokens_prefilled) += t->n;
+        if (t->gives)
+            token_give(s, t->req, t->token);
+    }
+}
+
+/* Run texts [from, to) of one kind; one by one where that fails. */
+static void texts_run(sched *s, uint32_t from, uint32_t to)
+{
+    uint32_t n = to - from, n_embd = model_about(engine_model(s->engine))->n_embd;
+    st_err err = {0};
+    bool embed = s->reqs[s->texts[from]].ask.kind == SCHED_EMBED;
+    int rc = embed ? engine_embed(s->engine, s->text_tokens + from, s->text_n + from, n,
+                                  s->vectors, &err)
+                   : engine_states(s->engine, s->text_tokens + from, s->text_n + from,
+                                   s->text_wants + from, n, &err);
+    if (rc < 0 && n > 1) {
+        for (uint32_t i = from; i < to; i++)
+            texts_run(s, i, i + 1);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = s->texts[from + i];
+        s->stats.tokens_prefilled += s->text_n[from + i];
+        if (rc == 0 && embed)
+            memcpy(s->reqs[at].ask.ret_vector, s->vectors + (size_t)i * n_embd,
+                   n_embd * sizeof(float));
+        req_end(s, at, rc < 0 ? SCHED_END_ERROR : SCHED_END_DONE, rc < 0 ? &err : NULL);
+    }
+}
+
+/* Nobody runs and somebody waits: its pages are held outside, or by pins. */
+static void stuck_end(sched *s)
+{
+    st_err err = {0};
+    uint32_t at = flow_next(s, true);
+    assert(at != NO_REQ && s->n_live == 0);
+    st_err_set(&err, ST_EBUSY, "%u free pages do not hold the request",
+               engine_free_pages(s->engine));
+    st_err_hint(&err, "unpin prefixes, or give the engine more kv_bytes");
+    req_end(s, at, SCHED_END_ERROR, &err);
+}
+
+static bool stats_show(sched *s)
+{
+    s->stats.live = s->n_live;
+    s->stats.pages_free = engine_free_pages(s->engine);
+    s->stats.pages_cached = prefix_tree_spare(s->tree);
+    s->stats.retry_us = s->each_us * s->n_active;
+    pthread_mutex_lock(&s->lock);
+    s->shown = s->stats;
+    bool left = s->n_active + s->n_inbox > 0;
+    pthread_mutex_unlock(&s->lock);
+    return left;
+}
+
+bool sched_step(sched *s)
+{
+    mail_take(s);
+    deadlines_check(s);
+    if (s->n_active > 0) {
+        plan(s);
+        if (s->n_turns + s->n_texts == 0)
+            stuck_end(s);
+        if (s->n_turns > 0)
+            turns_run(s);
+        turns_deliver(s);
+        if (s->n_texts > 0)
+            texts_run(s, 0, s->n_texts);
+    }
+    s->stats.steps++;
+    return stats_show(s);
+}
