@@ -12,6 +12,7 @@ typedef struct conv_step {
     const pass *p;
     const layer *l;
     const kkv *kv;
+    const kact *att;
 } conv_step;
 
 /* b * u of a token, into its u and its slot. */
@@ -75,11 +76,12 @@ static void mix_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
     const conv *cv = &s->l->conv;
     uint32_t n_embd = s->p->m->info.n_embd;
     (void)worker;
-    for (uint32_t t = row0; t < row1; t++) {
+    for (uint32_t row = row0; row < row1; row++) {
+        uint32_t t = live_token(s->p, row);
         const token_at *at = &s->p->wk->at[t];
         const model_span *span = &s->p->batch->spans[at->span];
         const float *c = s->p->wk->qkv + (size_t)t * 3 * n_embd + n_embd, *z = c + n_embd;
-        float *y = s->p->wk->att_rows + (size_t)t * n_embd;
+        float *y = s->p->wk->att_rows + (size_t)row * n_embd;
         int64_t i = span->n_tree + at->i;
         uint32_t slot = span_slot(span, at->i);
         for (uint32_t e = 0; e < n_embd; e++)
@@ -87,14 +89,19 @@ static void mix_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
         for (uint32_t j = cv->n_taps - 1; j-- > 0 && step_back(span, &i, &slot);)
             add_kept(s->kv, span->pages, slot, cv->taps + j, cv->n_taps, y);
         s->p->m->kern->mul(y, c, n_embd);
+        if (work_quantised(&s->l->o.w))
+            work_quantise_rows(s->p->m->kern, s->att, row, row + 1);
     }
 }
 
-void conv_run(const pass *p, const layer *l, const kkv *kv, const kact *h)
+void conv_store(const pass *p, const layer *l, const kkv *kv)
 {
-    conv_step s = {p, l, kv};
-    work_quantise(p->wk, h, &l->conv.in.w);
-    work_products(p->wk, &(product){&l->conv.in.w, *h, p->wk->qkv, layer_qkv_dim(l)}, 1);
+    conv_step s = {p, l, kv, NULL};
     work_rows(p->wk, p->n, store_rows, &s);
-    work_rows(p->wk, p->n, mix_rows, &s);
+}
+
+void conv_mix(const pass *p, const layer *l, const kkv *kv, const kact *att)
+{
+    conv_step s = {p, l, kv, att};
+    work_rows(p->wk, p->n_live, mix_rows, &s);
 }

@@ -8,7 +8,8 @@
 typedef struct ffn_step {
     const pass *p;
     const ffn *f;
-    float *out;
+    kact act;
+    bool quantise; /* act rows, for down */
     size_t ld_up;
 } ffn_step;
 
@@ -111,36 +112,32 @@ static void activate_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t work
 {
     const ffn_step *s = arg;
     const model_work *wk = s->p->wk;
+    const kern *k = s->p->m->kern;
     (void)worker;
-    for (uint32_t t = row0; t < row1; t++)
-        ffn_activate(s->p->m->kern, s->f, wk->up + t * s->ld_up,
+    for (uint32_t t = row0; t < row1; t++) {
+        ffn_activate(k, s->f, wk->up + t * s->ld_up,
                      wk->act_rows + (size_t)t * s->f->n_ff);
+        if (s->quantise)
+            work_quantise_rows(k, &s->act, t, t + 1);
+    }
 }
 
-static void down_bias_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+bool ffn_quantised(const ffn *f)
 {
-    const ffn_step *s = arg;
-    uint32_t n_embd = s->p->m->info.n_embd;
-    (void)worker;
-    for (uint32_t t = row0; t < row1; t++)
-        s->p->m->kern->add(s->out + (size_t)t * n_embd, s->f->down.bias, n_embd);
+    return work_quantised(&f->up.w) || work_quantised(&f->gate.w);
 }
 
 void ffn_run(const pass *p, const ffn *f, const kact *x, float *ret)
 {
     model_work *wk = p->wk;
-    ffn_step s = {p, f, ret, f->up.w.rows};
+    ffn_step s = {p, f, wk->act, work_quantised(&f->down.w), f->up.w.rows};
     const product first[] = {
         {&f->up.w, *x, wk->up, s.ld_up},
         {&f->gate.w, *x, wk->act_rows, f->n_ff},
     };
-    kact act = wk->act;
-    act.n = x->n;
-    act.cols = f->n_ff;
+    s.act.n = x->n;
+    s.act.cols = f->n_ff;
     work_products(wk, first, f->gate.w.data ? 2 : 1);
     work_rows(wk, x->n, activate_rows, &s);
-    work_quantise(wk, &act, &f->down.w);
-    work_products(wk, &(product){&f->down.w, act, ret, p->m->info.n_embd}, 1);
-    if (f->down.bias)
-        work_rows(wk, x->n, down_bias_rows, &s);
+    work_products(wk, &(product){&f->down.w, s.act, ret, p->m->info.n_embd}, 1);
 }

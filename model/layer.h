@@ -6,29 +6,52 @@
 #define MODEL_LAYER_H
 #include "model/work.h"
 
-typedef struct pass { /* one forward pass */
+/* One forward pass.  Rows of wk->x, wk->qkv and wk->at are its tokens; rows of wk->h,
+ * wk->att, wk->act and wk->out are those of them that are still wanted: all, until the
+ * last layer has stored its keys and values. */
+typedef struct pass {
     const model *m;
     model_work *wk;
     const model_kv *kv;
     const model_batch *batch;
-    uint32_t n; /* tokens */
+    uint32_t n;            /* tokens */
+    const uint32_t *final; /* those wanted after the last layer, rising; NULL: all */
+    uint32_t n_final;
+    const uint32_t *live; /* token of a row; NULL: the row's number */
+    uint32_t n_live;      /* rows */
+    kact h;               /* what the next branch reads, quantised where it needs it */
 } pass;
 
-/* wk->x in, wk->x out; keys and values of the tokens are stored on the way. */
-void layer_run(const pass *p, const layer *l);
+static inline uint32_t live_token(const pass *p, uint32_t row)
+{
+    return p->live ? p->live[row] : row;
+}
+
+/* p->h for the first layer that runs. */
+void layer_enter(pass *p, const layer *first);
+/* wk->x in, wk->x out; keys and values of the tokens are stored on the way.  p->h is
+ * ready, and will be for `next`, which is NULL after the last layer. */
+void layer_run(pass *p, const layer *l, const layer *next);
+
+/* The attention (or convolution) branch: wk->out = its output of p->h, without o's bias.
+ * With `last` only tokens of p->final live on; their p->h is lost. */
+void attend_run(pass *p, const layer *l, bool last);
+bool attend_quantised(const layer *l); /* does it read p->h in 8 bits? */
 
 /* y = norm(x) of the model's kind; w->w is not NULL. */
 void layer_norm_row(const model *m, const norm *w, const float *x, uint32_t n, float *y);
 
-/* ret[x->n, n_embd] = f(x); x is quantised already where f's weights need it.  Uses
- * wk->up and wk->act. */
+/* ret[x->n, n_embd] = f(x), without down's bias.  Uses wk->up and wk->act. */
 void ffn_run(const pass *p, const ffn *f, const kact *x, float *ret);
+bool ffn_quantised(const ffn *f); /* does it read x in 8 bits? */
 /* Activation of one row: act[n_ff] from up, and from itself when gated apart. */
 void ffn_activate(const kern *k, const ffn *f, float *up, float *act);
 
-/* wk->att rows = the convolution of l over h; what later tokens need goes to kv. */
-void conv_run(const pass *p, const layer *l, const kkv *kv, const kact *h);
+/* Store what later tokens need of p->h; then att rows of the live tokens. */
+void conv_store(const pass *p, const layer *l, const kkv *kv);
+void conv_mix(const pass *p, const layer *l, const kkv *kv, const kact *att);
 
-/* wk->out[n, n_embd] = experts of l->moe over x. */
+/* wk->out[n_live, n_embd] = experts of moe over x. */
 void moe_run(const pass *p, const mixture *moe, const kact *x);
+bool moe_quantised(const mixture *moe);
 #endif

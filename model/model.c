@@ -156,6 +156,21 @@ static void place_tokens(const pass *p)
     }
 }
 
+/* Nobody looks at the last layer's output of the other tokens. */
+static void list_final(pass *p)
+{
+    token_at *at = p->wk->at;
+    p->n_live = p->n;
+    if (p->batch->tap)
+        return;
+    p->final = p->wk->final;
+    for (uint32_t i = 0; i < p->batch->n_out; i++)
+        at[p->batch->out_rows[i]].wanted = true;
+    for (uint32_t t = 0; t < p->n; t++)
+        if (at[t].wanted)
+            p->wk->final[p->n_final++] = t;
+}
+
 static void add_row(const pass *p, const kmat *w, uint32_t row, float *x, float *spare)
 {
     p->m->kern->row(w, row, spare);
@@ -237,10 +252,12 @@ int model_forward(const model *m, model_work *work, const model_kv *kv,
     if (rc)
         return rc;
     place_tokens(&p);
+    list_final(&p);
     work_rows(work, p.n, embed_rows, &p);
     tap_after(&p, 0);
+    layer_enter(&p, m->layers);
     for (uint32_t i = 0; i < n_layers; i++) {
-        layer_run(&p, &m->layers[i]);
+        layer_run(&p, &m->layers[i], i + 1 < n_layers ? &m->layers[i + 1] : NULL);
         tap_after(&p, i + 1);
     }
     work_rows(work, batch->n_out, final_rows, &p);

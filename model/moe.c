@@ -115,8 +115,10 @@ static void part_rows(const moe_step *s, const float *x, void *q, uint32_t cols,
     for (uint32_t e = 0; e < s->moe->n_expert; e++) {
         size_t bytes = 0;
         uint32_t n = first[e + 1] - first[e];
-        parts[e] = (kact){
-            .n = n, .cols = cols, .x = x + (size_t)first[e] * cols, .q = (void *)at,
+        parts[e] = (kact){.n = n,
+                          .cols = cols,
+                          .x = x + (size_t)first[e] * cols,
+                          .q = (void *)at,
                           .fine = true};
         kact_bytes(n, cols, &bytes); /* no overflow: work.c counted the whole */
         at += (bytes + WORK_ALIGN - 1) / WORK_ALIGN * WORK_ALIGN;
@@ -204,15 +206,6 @@ static void run_experts(moe_step *s)
     multiply_down(s);
 }
 
-static void run_shared(const moe_step *s)
-{
-    const mixture *moe = s->moe;
-    work_quantise(s->p->wk, s->x, &moe->shared.up.w);
-    if (!work_quantised(&moe->shared.up.w) && moe->shared.gate.w.data)
-        work_quantise(s->p->wk, s->x, &moe->shared.gate.w);
-    ffn_run(s->p, &moe->shared, s->x, s->p->wk->shared_out);
-}
-
 /* The shared expert's weight, from a router of one row. */
 static float shared_weight(const moe_step *s, uint32_t t)
 {
@@ -220,6 +213,16 @@ static float shared_weight(const moe_step *s, uint32_t t)
     float logit;
     s->p->m->kern->rows(&s->moe->shared_gate.w, s->x, t, &row, 1, &logit);
     return 1.0f / (1.0f + expf(-logit));
+}
+
+static void add_shared(const moe_step *s, uint32_t t, float *out)
+{
+    const kern *k = s->p->m->kern;
+    uint32_t n_embd = s->p->m->info.n_embd;
+    float *y = s->p->wk->shared_out + (size_t)t * n_embd;
+    if (s->moe->shared.down.bias)
+        k->add(y, s->moe->shared.down.bias, n_embd);
+    k->axpy(out, s->moe->shared_gate.w.data ? shared_weight(s, t) : 1.0f, y, n_embd);
 }
 
 static void add_up_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
@@ -240,23 +243,25 @@ static void add_up_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker
             k->axpy(out, wk->weight[i], y, n_embd);
         }
         if (s->moe->shared.n_ff)
-            k->axpy(out, s->moe->shared_gate.w.data ? shared_weight(s, t) : 1.0f,
-                    wk->shared_out + (size_t)t * n_embd, n_embd);
+            add_shared(s, t, out);
     }
+}
+
+bool moe_quantised(const mixture *moe)
+{
+    return work_quantised(&moe->router.w) || ffn_quantised(&moe->shared) ||
+           work_quantised(&moe->shared_gate.w);
 }
 
 void moe_run(const pass *p, const mixture *moe, const kact *x)
 {
     model_work *wk = p->wk;
-    moe_step s = {p, moe, x, p->n * moe->n_used};
-    work_quantise(wk, x, &moe->router.w);
+    moe_step s = {p, moe, x, x->n * moe->n_used};
     work_products(wk, &(product){&moe->router.w, *x, wk->router, moe->n_expert}, 1);
-    work_rows(wk, p->n, choose_rows, &s);
+    work_rows(wk, x->n, choose_rows, &s);
     group(&s);
     run_experts(&s);
     if (moe->shared.n_ff)
-        run_shared(&s);
-    if (moe->shared_gate.w.data)
-        work_quantise(wk, x, &moe->shared_gate.w);
-    work_rows(wk, p->n, add_up_rows, &s);
+        ffn_run(p, &moe->shared, x, wk->shared_out);
+    work_rows(wk, x->n, add_up_rows, &s);
 }

@@ -122,6 +122,7 @@ static void lay_out(model_work *wk, room *r)
     wk->sin = take(r, 2 * n, half, sizeof(float));
     wk->scratch = take(r, wk->n_threads, KERN_ATTN_SCRATCH, sizeof(float));
     wk->ancestors = take(r, wk->n_threads, n, sizeof(uint32_t));
+    wk->final = take(r, n, 1, sizeof(uint32_t));
     lay_out_experts(wk, r, &w);
 }
 
@@ -235,7 +236,7 @@ void work_products(model_work *wk, const product *products, uint32_t n)
 
 bool work_quantised(const kmat *w)
 {
-    return w->type != ST_F32 && w->type != ST_F16 && w->type != ST_BF16;
+    return w->data && w->type != ST_F32 && w->type != ST_F16 && w->type != ST_BF16;
 }
 
 typedef struct quantise_job {
@@ -243,12 +244,17 @@ typedef struct quantise_job {
     const kact *x;
 } quantise_job;
 
+void work_quantise_rows(const kern *k, const kact *x, uint32_t row0, uint32_t row1)
+{
+    k->quant(x, row0, row1);
+    kact_refine(x, row0, row1);
+}
+
 static void quantise_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
 {
     const quantise_job *job = arg;
     (void)worker;
-    job->kern->quant(job->x, row0, row1);
-    kact_refine(job->x, row0, row1);
+    work_quantise_rows(job->kern, job->x, row0, row1);
 }
 
 void work_quantise(model_work *wk, const kact *x, const kmat *w)

@@ -28,6 +28,7 @@ typedef struct token_at {
     uint32_t span;
     uint32_t i; /* in the span */
     uint32_t position;
+    bool wanted; /* its final state */
 } token_at;
 
 struct model_work {
@@ -51,6 +52,7 @@ struct model_work {
     float *cos, *sin;    /* [2 ropes][max_tokens, half] */
     float *scratch;      /* [n_threads][KERN_ATTN_SCRATCH] */
     uint32_t *ancestors; /* [n_threads][max_tokens] */
+    uint32_t *final;     /* [max_tokens] tokens whose final state is wanted */
     /* experts */
     float *router;       /* [max_tokens, n_expert] logits, then weights */
     float *weight;       /* [max_pairs] of a token's experts, best first */
@@ -75,8 +77,10 @@ void work_rows(model_work *wk, uint32_t n, rows_fn *fn, void *arg);
 /* Run products whose activations are ready. */
 void work_products(model_work *wk, const product *products, uint32_t n);
 
-/* Does a matrix read the 8-bit rows of its activations? */
+/* Does a matrix read the 8-bit rows of its activations?  An absent one does not. */
 bool work_quantised(const kmat *w);
+/* The 8-bit form of rows [row0, row1) of x. */
+void work_quantise_rows(const kern *k, const kact *x, uint32_t row0, uint32_t row1);
 /* Quantise the rows of `x` on the workers when `w` reads them so. */
 void work_quantise(model_work *wk, const kact *x, const kmat *w);
 #endif

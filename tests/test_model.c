@@ -262,6 +262,50 @@ static void texts_of_a_batch_do_not_meet(void **state)
     each_golden(true, check_two_texts);
 }
 
+/* A head of the text of which nothing is asked, then rows out of order and one twice. */
+static void check_few_rows(golden *g)
+{
+    st_err err = {0};
+    runner r;
+    open_or_fail(g, 2, &r);
+    const size_t n_embd = model_about(r.m)->n_embd;
+    uint32_t head = model_about(r.m)->causal ? g->n / 2 : 0, n = g->n - head;
+    const uint32_t few[] = {n - 1, 0, n / 2, n / 2};
+    uint32_t *rows = st_alloc_n(g->n, sizeof *rows);
+    float *all = st_alloc_n(g->n * n_embd, sizeof *all), some[4 * 1024];
+    model_span span = {.tokens = g->tokens, .n = g->n, .pages = r.pages};
+    model_batch batch = {.spans = &span, .n_spans = 1, .out_rows = rows, .n_out = g->n};
+    assert_true(rows && all && n_embd <= 1024);
+    for (uint32_t i = 0; i < g->n; i++)
+        rows[i] = i;
+    batch.ret_hidden = all;
+    assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
+    for (uint32_t at = 0; at < r.n_ctx; at += KV_PAGE_TOKENS) /* forget all */
+        memset(r.kv.base + at / KV_PAGE_TOKENS * model_kv_page_bytes(r.m, ST_F32), 0x7f,
+               model_kv_page_bytes(r.m, ST_F32));
+    span.n = head;
+    batch.n_out = 0;
+    if (head)
+        assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
+    span = (model_span){g->tokens + head, n, head, NULL, r.pages, 0};
+    batch.out_rows = few;
+    batch.n_out = 4;
+    batch.ret_hidden = some;
+    assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
+    for (uint32_t i = 0; i < 4; i++)
+        if (memcmp(some + i * n_embd, all + (head + few[i]) * n_embd, n_embd * 4))
+            fail_msg("%s: row %u differs when few are asked for", g->weights, few[i]);
+    st_free(all);
+    st_free(rows);
+    runner_close(&r);
+}
+
+static void rows_that_nobody_asks_for_change_nothing(void **state)
+{
+    (void)state;
+    assert_true(each_golden(false, check_few_rows) > 30);
+}
+
 /* ---- token trees ---- */
 
 /* After n - 6 tokens, two branches: the true last six, and six others. */
@@ -829,6 +873,7 @@ int main(void)
         cmocka_unit_test(families_match_their_reference),
         cmocka_unit_test(cuts_and_threads_change_nothing),
         cmocka_unit_test(texts_of_a_batch_do_not_meet),
+        cmocka_unit_test(rows_that_nobody_asks_for_change_nothing),
         cmocka_unit_test(a_path_of_a_tree_is_its_chain),
         cmocka_unit_test(taps_show_every_layer),
         cmocka_unit_test(chosen_logits_are_the_same_logits),

@@ -1,0 +1,240 @@
+/* model/attend.c - the attention branch: queries, keys and values, and what tokens see.
+ *
+ * Keys and values of all tokens are stored before any token attends, so tokens of one
+ * batch see each other as they would see earlier ones. */
+#include "model/layer.h"
+
+typedef struct step { /* argument of every job of the branch */
+    const pass *p;
+    const layer *l;
+    kkv kv;
+    kact att;
+    bool queries;  /* false: nothing attends, only keys and values are stored */
+    bool quantise; /* att rows, for o */
+} step;
+
+enum { ROWS_A_THREAD = 4 }; /* fewer rows are split by key heads */
+
+static void norm_heads(const model *m, const norm *w, bool whole_row, float *x,
+                       uint32_t n_head, uint32_t dim)
+{
+    if (!w->w)
+        return;
+    if (whole_row) {
+        layer_norm_row(m, w, x, n_head * dim, x);
+        return;
+    }
+    for (uint32_t h = 0; h < n_head; h++)
+        layer_norm_row(m, w, x + (size_t)h * dim, dim, x + (size_t)h * dim);
+}
+
+static void rotate(const step *s, uint32_t t, float *q, float *k)
+{
+    const layer *l = s->l;
+    const model_work *wk = s->p->wk;
+    if (l->rope == ROPE_OFF)
+        return;
+    const rope *r = &s->p->m->ropes[l->rope];
+    size_t at = ((size_t)l->rope * wk->max_tokens + t) * r->half;
+    for (uint32_t h = 0; s->queries && h < l->n_head; h++)
+        s->p->m->kern->rope(q + (size_t)h * l->dim_k, wk->cos + at, wk->sin + at, r->half,
+                            r->halves);
+    for (uint32_t h = 0; h < l->n_kv; h++)
+        s->p->m->kern->rope(k + (size_t)h * l->dim_k, wk->cos + at, wk->sin + at, r->half,
+                            r->halves);
+}
+
+static void add_bias(const kern *k, const linear *lin, float *y)
+{
+    if (lin->bias)
+        k->add(y, lin->bias, lin->w.rows);
+}
+
+/* Biases, norms and positions of queries and keys; keys and values to their page. */
+static void qkv_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+{
+    const step *s = arg;
+    const model *m = s->p->m;
+    const layer *l = s->l;
+    (void)worker;
+    for (uint32_t t = row0; t < row1; t++) {
+        float *q = s->p->wk->qkv + (size_t)t * layer_qkv_dim(l);
+        float *k = q + layer_q_dim(l), *v = k + layer_k_dim(l);
+        const token_at *at = &s->p->wk->at[t];
+        const model_span *span = &s->p->batch->spans[at->span];
+        add_bias(m->kern, &l->qkv, q);
+        if (s->queries)
+            add_bias(m->kern, &l->q, q);
+        add_bias(m->kern, &l->k, k);
+        add_bias(m->kern, &l->v, v);
+        if (m->norm_after_rope)
+            rotate(s, t, q, k);
+        if (s->queries)
+            norm_heads(m, &l->q_norm, l->q_norm_row, q, l->n_head, l->dim_k);
+        norm_heads(m, &l->k_norm, l->q_norm_row, k, l->n_kv, l->dim_k);
+        if (!m->norm_after_rope)
+            rotate(s, t, q, k);
+        for (uint32_t h = 0; l->v_norm && h < l->n_kv; h++)
+            m->kern->rms_norm(v + (size_t)h * l->dim_v, NULL, m->eps, l->dim_v,
+                              v + (size_t)h * l->dim_v);
+        m->kern->kv_store(&s->kv, span->pages, span_slot(span, at->i), k, v);
+    }
+}
+
+/* Slots of a token and its ancestors in a tree that are at `lo` or later, oldest first.
+ */
+static uint32_t list_ancestors(const model_span *span, const token_at *at, uint32_t lo,
+                               uint32_t *ret_slots)
+{
+    uint32_t n = at->position + 1 - (lo > span->start ? lo : span->start);
+    uint32_t j = span->n_tree + at->i;
+    for (uint32_t left = n; left-- > 0; j = (uint32_t)span->parents[j])
+        ret_slots[left] = span->start + j;
+    return n;
+}
+
+/* The positions that a token sees. */
+static void set_view(const step *s, const token_at *at, uint32_t worker, kattn *a)
+{
+    const model_span *span = &s->p->batch->spans[at->span];
+    uint32_t window = s->l->window, pos = at->position;
+    a->pages = span->pages;
+    if (!s->p->m->info.causal) {
+        uint32_t half = window / 2, end = span->start + span->n;
+        a->lo = window && pos > half ? pos - half : 0;
+        a->hi = window && end - pos > half ? pos + half + 1 : end;
+        return;
+    }
+    a->lo = window && pos >= window ? pos - window + 1 : 0;
+    a->hi = pos + 1;
+    if (span->parents) {
+        uint32_t *slots = s->p->wk->ancestors + (size_t)worker * s->p->wk->max_tokens;
+        a->n_extra = list_ancestors(span, at, a->lo, slots);
+        a->extra = slots;
+        a->hi = span->start; /* may be before lo: the ancestors count on from there */
+    }
+}
+
+/* The heads of key heads [kv0, kv1) of a live row. */
+static void attend_heads(const step *s, uint32_t row, uint32_t kv0, uint32_t kv1,
+                         uint32_t worker)
+{
+    const layer *l = s->l;
+    const model_work *wk = s->p->wk;
+    uint32_t t = live_token(s->p, row), group = l->n_head / l->n_kv, head0 = kv0 * group;
+    kattn a = {.kv = &s->kv,
+               .n_head = l->n_head,
+               .scale = l->scale,
+               .softcap = s->p->m->attn_softcap,
+               .sinks = l->sinks};
+    set_view(s, &wk->at[t], worker, &a);
+    s->p->m->kern->attn(&a, head0, kv1 * group,
+                        wk->qkv + (size_t)t * layer_qkv_dim(l) + head0 * l->dim_k,
+                        wk->att_rows + ((size_t)row * l->n_head + head0) * l->dim_v,
+                        wk->scratch + (size_t)worker * KERN_ATTN_SCRATCH);
+}
+
+/* Later rows see more: they are given out first, so that the threads end together. */
+static void attend_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
+{
+    const step *s = arg;
+    for (uint32_t i = row0; i < row1; i++) {
+        uint32_t row = s->p->n_live - 1 - i;
+        attend_heads(s, row, 0, s->l->n_kv, worker);
+        if (s->quantise)
+            work_quantise_rows(s->p->m->kern, &s->att, row, row + 1);
+    }
+}
+
+/* One item is one row's heads that share a key head. */
+static void attend_items(void *arg, uint32_t item0, uint32_t item1, uint32_t worker)
+{
+    const step *s = arg;
+    for (uint32_t item = item0; item < item1; item++) {
+        uint32_t kv = item % s->l->n_kv;
+        attend_heads(s, item / s->l->n_kv, kv, kv + 1, worker);
+    }
+}
+
+static kkv layer_kv(const pass *p, const layer *l)
+{
+    size_t size = p->kv->type == ST_F16 ? 2 : 4;
+    kkv kv = {.page_stride = model_kv_page_bytes(p->m, p->kv->type),
+              .n_kv_head = l->n_kv,
+              .dim_k = l->dim_k,
+              .dim_v = l->dim_v,
+              .type = p->kv->type};
+    kv.k = p->kv->base + l->kv_first * size;
+    kv.v = kv.k + (size_t)KV_PAGE_TOKENS * layer_k_dim(l) * size;
+    return kv;
+}
+
+/* Without `q` only keys and values, where the file keeps them apart. */
+static void multiply_qkv(const pass *p, const layer *l, bool q)
+{
+    model_work *wk = p->wk;
+    size_t ldy = layer_qkv_dim(l);
+    const product fused = {&l->qkv.w, p->h, wk->qkv, ldy};
+    const product apart[] = {
+        {&l->q.w, p->h, wk->qkv, ldy},
+        {&l->k.w, p->h, wk->qkv + layer_q_dim(l), ldy},
+        {&l->v.w, p->h, wk->qkv + layer_q_dim(l) + layer_k_dim(l), ldy},
+    };
+    if (l->qkv.w.data)
+        work_products(wk, &fused, 1);
+    else
+        work_products(wk, q ? apart : apart + 1, q ? 3 : 2);
+}
+
+bool attend_quantised(const layer *l)
+{
+    return work_quantised(&l->qkv.w) || work_quantised(&l->q.w) ||
+           work_quantised(&l->k.w) || work_quantised(&l->v.w) ||
+           work_quantised(&l->conv.in.w);
+}
+
+static void narrow(pass *p)
+{
+    p->live = p->final;
+    p->n_live = p->final ? p->n_final : p->n;
+}
+
+/* Rows go on to o's 8-bit form where they were made, unless the heads of a row are
+ * shared by threads. */
+static void attend_live(const pass *p, step *s)
+{
+    model_work *wk = p->wk;
+    if (p->n_live >= wk->n_threads * ROWS_A_THREAD) {
+        work_rows(wk, p->n_live, attend_rows, s);
+        return;
+    }
+    work_rows(wk, p->n_live * s->l->n_kv, attend_items, s);
+    work_quantise(wk, &s->att, &s->l->o.w);
+}
+
+void attend_run(pass *p, const layer *l, bool last)
+{
+    model_work *wk = p->wk;
+    step s = {.p = p, .l = l, .kv = layer_kv(p, l), .att = wk->att};
+    const bool any = !last || !p->final || p->n_final > 0;
+    s.att.cols = l->n_head * l->dim_v;
+    s.queries = any;
+    s.quantise = work_quantised(&l->o.w);
+    if (l->conv.n_taps) {
+        work_products(wk, &(product){&l->conv.in.w, p->h, wk->qkv, layer_qkv_dim(l)}, 1);
+        conv_store(p, l, &s.kv);
+    } else {
+        multiply_qkv(p, l, any);
+        work_rows(wk, p->n, qkv_rows, &s);
+    }
+    if (last)
+        narrow(p);
+    if (!any)
+        return;
+    s.att.n = p->n_live;
+    if (l->conv.n_taps)
+        conv_mix(p, l, &s.kv, &s.att);
+    else
+        attend_live(p, &s);
+    work_products(wk, &(product){&l->o.w, s.att, wk->out, p->m->info.n_embd}, 1);
+}
