@@ -90,6 +90,8 @@ typedef struct step_states {
     uint32_t from, to;    /* mean over tokens [from, to) of the text; to 0: its end */
     float *ret_mean;      /* [last - first + 1, n_embd]; may be NULL */
     float *ret_last;      /* the same for token to - 1; may be NULL */
+    const seq *prefix;    /* NULL, or what the text goes on from: the bytes are those of
+                           * both run as one.  It is not changed.  Decoders only */
 } step_states;
 
 /* Run the items, in as many forward passes as max_batch needs.  A sequence may appear in
@@ -100,8 +102,8 @@ typedef struct step_states {
 ST_NODISCARD int engine_step(engine *e, const step_item *items, uint32_t n_items,
                              st_err *err);
 
-/* Pooled states of n texts (token ids), in batches; no sequence is kept.  A text longer
- * than n_ctx is ST_ELIMIT. */
+/* Pooled states of n texts (token ids), in batches; no sequence is kept.  A text that is
+ * longer than n_ctx, its prefix included, is ST_ELIMIT. */
 ST_NODISCARD int engine_states(engine *e, const int32_t *const *texts,
                                const uint32_t *n_tokens, const step_states *want,
                                uint32_t n_texts, st_err *err);

@@ -2,7 +2,8 @@
  *
  * Texts come and go within a pass, so they need no sequence: each borrows pages from the
  * pool and a stretch of the engine's page table.  A text longer than a batch (decoders
- * only) has passes of its own, chunk after chunk over the same pages.
+ * only) has passes of its own, chunk after chunk over the same pages.  A text that goes
+ * on from a prefix shares its whole pages and has a copy of the one that is not full.
  *
  * Sums are doubles added token after token, so a mean does not depend on the batching. */
 #include "engine/core.h"
@@ -21,7 +22,7 @@ typedef struct text_job { /* one call of engine_states or engine_embed */
     uint32_t first;
     uint32_t n;
     uint32_t offset;
-    uint32_t n_pages; /* borrowed */
+    uint32_t n_pages; /* of the page table, borrowed */
 } text_job;
 
 /* Add tokens [from, to) of rows x, whose row 0 is token `base`, to `sum`. */
@@ -79,25 +80,53 @@ static void layer_tap(void *arg, uint32_t layer, const float *x, uint32_t n_toke
     }
 }
 
+static uint32_t prefix_len(const text_job *job, uint32_t text)
+{
+    const seq *prefix = job->want ? job->want[text].prefix : NULL;
+    return prefix ? prefix->len : 0;
+}
+
+/* Pages for a text and its prefix.  ST_EBUSY takes nothing. */
+static int pages_borrow(const text_job *job, uint32_t text, kv_page *pages)
+{
+    kvpool *pool = job->e->pool;
+    uint32_t start = prefix_len(job, text), shared = start / KV_PAGE_TOKENS;
+    uint32_t own = kv_pages_for(start + job->n_tokens[text]) - shared;
+    int rc = kvpool_take(pool, own, pages + shared);
+    if (rc < 0 || start == 0)
+        return rc;
+    const kv_page *from = job->want[text].prefix->pages;
+    for (uint32_t i = 0; i < shared; i++) {
+        pages[i] = from[i];
+        kvpool_ref(pool, from[i]);
+    }
+    if (start % KV_PAGE_TOKENS)
+        kvpool_copy(pool, pages[shared], from[shared]);
+    return 0;
+}
+
 /* Fill the spans with the next texts.  ST_EBUSY when not even the first gets its pages.
  */
 static int pass_fill(text_job *job, st_err *err)
 {
     engine *e = job->e;
-    kv_page *pages = e->page_table + (size_t)e->max_seqs * e->seq_pages + job->n_pages;
+    kv_page *pages = e->page_table + (size_t)e->max_seqs * e->seq_pages;
     uint32_t used = 0;
     for (job->n = 0; job->first + job->n < job->n_texts && used < e->max_batch;
          job->n++) {
         uint32_t text = job->first + job->n, n = job->n_tokens[text];
-        uint32_t n_pages = kv_pages_for(n), room = e->max_batch - used;
+        uint32_t start = prefix_len(job, text), room = e->max_batch - used;
+        uint32_t n_pages = kv_pages_for(start + n);
         if (n > room && (job->n > 0 || n <= e->max_batch))
             break;
-        if (kvpool_take(e->pool, n_pages, pages) < 0)
+        if (n_pages > e->seq_pages + e->max_batch - job->n_pages ||
+            pages_borrow(job, text, pages + job->n_pages) < 0)
             break;
-        e->spans[job->n] = (model_span){
-            .tokens = job->texts[text], .n = n < room ? n : room, .pages = pages};
+        e->spans[job->n] = (model_span){.tokens = job->texts[text],
+                                        .n = n < room ? n : room,
+                                        .start = start,
+                                        .pages = pages + job->n_pages};
         used += e->spans[job->n].n;
-        pages += n_pages;
         job->n_pages += n_pages;
     }
     if (job->n > 0)
@@ -132,30 +161,49 @@ static bool span_advance(text_job *job)
     return true;
 }
 
+static int prefix_check(const text_job *job, uint32_t i, st_err *err)
+{
+    const seq *prefix = job->want ? job->want[i].prefix : NULL;
+    if (prefix && (prefix->engine != job->e || !prefix->used))
+        return st_err_set(err, ST_EINVAL,
+                          "text %u goes on from no sequence of this engine", i);
+    if (prefix && prefix->len && !model_about(job->e->model)->causal)
+        return st_err_set(err, ST_EINVAL, "an encoder takes a whole text at once");
+    return 0;
+}
+
+static int want_check(const text_job *job, uint32_t i, st_err *err)
+{
+    const step_states *want = &job->want[i];
+    uint32_t n_layers = model_about(job->e->model)->n_layers, n = job->n_tokens[i];
+    uint32_t to = want->to ? want->to : n;
+    if (want->first_layer > want->last_layer || want->last_layer > n_layers)
+        return st_err_set(err, ST_EINVAL, "text %u wants layers %u to %u of %u", i,
+                          want->first_layer, want->last_layer, n_layers);
+    if (want->from >= to || to > n)
+        return st_err_set(err, ST_EINVAL, "text %u wants tokens %u to %u of %u", i,
+                          want->from, to, n);
+    return 0;
+}
+
 static int texts_check(const text_job *job, st_err *err)
 {
     const engine *e = job->e;
-    uint32_t n_layers = model_about(e->model)->n_layers;
     for (uint32_t i = 0; i < job->n_texts; i++) {
         uint32_t n = job->n_tokens[i];
+        int rc = prefix_check(job, i, err);
+        if (rc)
+            return rc;
         if (n == 0)
             return st_err_set(err, ST_EINVAL, "text %u has no token", i);
-        if (n > e->n_ctx) {
+        if (n > e->n_ctx - prefix_len(job, i)) {
             st_err_set(err, ST_ELIMIT, "text %u has %u tokens, the context holds %u", i,
-                       n, e->n_ctx);
+                       n + prefix_len(job, i), e->n_ctx);
             st_err_hint(err, "shorten or split the text");
             return ST_ELIMIT;
         }
-        const step_states *want = job->want ? &job->want[i] : NULL;
-        if (!want)
-            continue;
-        uint32_t to = want->to ? want->to : n;
-        if (want->first_layer > want->last_layer || want->last_layer > n_layers)
-            return st_err_set(err, ST_EINVAL, "text %u wants layers %u to %u of %u", i,
-                              want->first_layer, want->last_layer, n_layers);
-        if (want->from >= to || to > n)
-            return st_err_set(err, ST_EINVAL, "text %u wants tokens %u to %u of %u", i,
-                              want->from, to, n);
+        if (job->want && (rc = want_check(job, i, err)))
+            return rc;
     }
     return 0;
 }

@@ -961,7 +961,8 @@ static void states_once(fixture *f, uint32_t batch)
                                 i % 2,
                                 i % 3 ? n_tokens[i] : 0,
                                 mean + i * size,
-                                last + i * size};
+                                last + i * size,
+                                NULL};
     }
     uint32_t pages = engine_free_pages(e);
     assert_int_equal(engine_states(e, texts, n_tokens, want, TEXTS, NULL), 0);
@@ -1000,6 +1001,84 @@ static void states_do_not_depend_on_the_batch(void **state)
     }
 }
 
+/* Texts that go on from a sequence: the bytes are those of the whole, at every length of
+ * it, whatever else is in the batch, and the sequence is as it was. */
+static void prefix_once(fixture *f, uint32_t batch)
+{
+    enum { LENGTHS = 5 };
+    static const uint32_t lengths[LENGTHS] = {1, 63, 64, 65, 90};
+    const uint32_t n_embd = f->info->n_embd, last = f->info->n_layers;
+    const size_t size = (size_t)(last + 1) * n_embd;
+    engine *e = engine_make(f->m, 2, batch);
+    int32_t ids[LENGTHS][TEXT + 30];
+    const int32_t *texts[LENGTHS + 1];
+    uint32_t n_tokens[LENGTHS + 1], next;
+    float *got = st_alloc_n((LENGTHS + 1) * 2 * size, sizeof *got);
+    float *whole = st_alloc_n(2 * size, sizeof *whole), before, after;
+    step_states want[LENGTHS + 1];
+    seq *prefix[LENGTHS];
+    for (uint32_t i = 0; i <= LENGTHS; i++) {
+        float *to = got + i * 2 * size;
+        if (i == LENGTHS) { /* one without a prefix among them */
+            texts[i] = ids[0];
+            n_tokens[i] = 20;
+            want[i] = (step_states){0, last, 1, 0, to, to + size, NULL};
+            continue;
+        }
+        uint32_t n = lengths[i];
+        text_draw(f, ids[i], n + 30);
+        prefix[i] = seq_make(e);
+        step(e, &(step_item){.s = prefix[i], .tokens = ids[i], .n = n}, 1);
+        texts[i] = ids[i] + n;
+        n_tokens[i] = 10 + 4 * i;
+        want[i] = (step_states){0, last, 2, n_tokens[i] - 1, to, to + size, prefix[i]};
+    }
+    uint32_t pages = engine_free_pages(e);
+    assert_int_equal(engine_states(e, texts, n_tokens, want, LENGTHS + 1, NULL), 0);
+    assert_int_equal(engine_free_pages(e), pages);
+    for (uint32_t i = 0; i < LENGTHS; i++) {
+        const uint32_t n = lengths[i] + n_tokens[i];
+        const int32_t *text = ids[i];
+        step_states all = {0, last, lengths[i] + 2, n - 1, whole, whole + size, NULL};
+        assert_int_equal(engine_states(f->plain, &text, &n, &all, 1, NULL), 0);
+        assert_memory_equal(whole, got + i * 2 * size, 2 * size * sizeof *got);
+        /* What the sequence says next is what it would have said without the texts. */
+        seq *s = seq_make(f->plain);
+        const step_item feed = {.s = s, .tokens = ids[i], .n = lengths[i]};
+        step(f->plain, &feed, 1);
+        next = 0;
+        const int32_t id = ids[i][lengths[i]];
+        const step_item ask[] = {
+            {.s = prefix[i],
+             .tokens = &id,
+             .n = 1,
+             .out = &next,
+             .n_out = 1,
+             .ret_lse = &after},
+            {.s = s, .tokens = &id, .n = 1, .out = &next, .n_out = 1, .ret_lse = &before},
+        };
+        step(e, &ask[0], 1);
+        step(f->plain, &ask[1], 1);
+        assert_memory_equal(&before, &after, sizeof before);
+        seq_free(s);
+    }
+    st_free(got);
+    st_free(whole);
+    engine_free(e);
+}
+
+static void states_go_on_from_a_prefix(void **state)
+{
+    (void)state;
+    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+        fixture f;
+        fixture_init(&f, models[i]);
+        prefix_once(&f, 0);
+        prefix_once(&f, 16); /* the texts in chunks */
+        fixture_done(&f);
+    }
+}
+
 /* Against the weights of the file: rows of the embedding, and the final norm by hand. */
 static void states_are_what_they_say(void **state)
 {
@@ -1017,7 +1096,7 @@ static void states_are_what_they_say(void **state)
     assert_int_equal(gguf_open(models[0], &g, NULL), 0);
     const float *rows = gguf_find_tensor(g, "token_embd.weight")->data;
     const float *norm = gguf_find_tensor(g, "output_norm.weight")->data;
-    step_states want = {0, 0, 1, 4, mean, end};
+    step_states want = {0, 0, 1, 4, mean, end, NULL};
     assert_int_equal(engine_states(f.plain, &text, &n, &want, 1, NULL), 0);
     for (int i = 0; i < 64; i++) {
         double sum = (double)rows[4 * 64 + i] + (double)rows[7 * 64 + i] +
@@ -1025,7 +1104,7 @@ static void states_are_what_they_say(void **state)
         assert_true(fabs((double)mean[i] - sum / 3) < 1e-6);
         assert_memory_equal(&end[i], &rows[300 * 64 + i], sizeof(float));
     }
-    want = (step_states){f.info->n_layers, f.info->n_layers, 0, 0, NULL, end};
+    want = (step_states){f.info->n_layers, f.info->n_layers, 0, 0, NULL, end, NULL};
     assert_int_equal(engine_states(f.plain, &text, &n, &want, 1, NULL), 0);
     seq *s = seq_make(f.plain);
     step(f.plain,
@@ -1077,6 +1156,21 @@ static void states_refuse(void **state)
     }
     st_err err = {0};
     n = 3;
+    engine *other = engine_make(f.m, 1, 0);
+    step_states strange = {.prefix = seq_make(other)};
+    assert_int_equal(engine_states(f.plain, &text, &n, &strange, 1, NULL), ST_EINVAL);
+    engine_free(other);
+    int32_t much[TEXT];
+    step_states full = {.prefix = seq_make(f.plain)};
+    const uint32_t room = engine_n_ctx(f.plain);
+    for (uint32_t at = 0; at < room; at += TEXT) {
+        uint32_t part = room - at < TEXT ? room - at : TEXT;
+        text_draw(&f, much, part);
+        step(f.plain,
+             &(step_item){.s = (seq *)(uintptr_t)full.prefix, .tokens = much, .n = part},
+             1);
+    }
+    assert_int_equal(engine_states(f.plain, &text, &n, &full, 1, NULL), ST_ELIMIT);
     assert_int_equal(engine_embed(f.plain, &text, &n, 1, vector, &err), ST_EUNSUPPORTED);
     assert_true(err.hint[0]);
     fixture_done(&f);
@@ -1127,7 +1221,7 @@ static int work_all(void *arg)
     float mean[64];
     double logp[1];
     engine_opts opts = {.n_threads = 2, .n_ctx = 64, .max_batch = 16, .max_seqs = 2};
-    step_states want = {1, 1, 0, 0, mean, NULL};
+    step_states want = {1, 1, 0, 0, mean, NULL, NULL};
     engine *e = NULL;
     options *o = NULL;
     seq *s;
@@ -1285,6 +1379,7 @@ int main(void)
         cmocka_unit_test(options_are_exact),
         cmocka_unit_test(options_refuse),
         cmocka_unit_test(states_do_not_depend_on_the_batch),
+        cmocka_unit_test(states_go_on_from_a_prefix),
         cmocka_unit_test(states_are_what_they_say),
         cmocka_unit_test(states_refuse),
         cmocka_unit_test(a_step_allocates_nothing),
