@@ -169,34 +169,18 @@ static void drop_unserved(fit_work *f)
     a->n_experts = kept;
 }
 
-static int judge_candidates(fit_work *f, const char *contract_digest)
+/* Open the pool as the artifact has it, and time its experts. */
+static int ask_pool(fit_work *f, const char *contract_digest, bool on_dev, double *ret_us)
 {
     pool *p;
-    double us[ARTIFACT_MAX_EXPERTS];
     int code =
         pool_new(f->out->a, contract_digest, f->q, f->models, f->n_models, &p, f->err);
     if (code)
         return code;
-    code = score_dev(f, p);
+    if (on_dev)
+        code = score_dev(f, p);
     if (!code)
-        code = time_experts(f, p, us);
-    for (uint32_t e = 0; e < pool_n_experts(p) && !code; e++)
-        f->out->experts[e].us = us[e];
-    pool_free(p);
-    return code;
-}
-
-static int time_pool(fit_work *f, const char *contract_digest)
-{
-    pool *p;
-    double us[ARTIFACT_MAX_EXPERTS];
-    int code =
-        pool_new(f->out->a, contract_digest, f->q, f->models, f->n_models, &p, f->err);
-    if (code)
-        return code;
-    code = time_experts(f, p, us);
-    for (uint32_t e = 0; e < pool_n_experts(p) && !code; e++)
-        f->out->report.pool_us += us[e];
+        code = time_experts(f, p, ret_us);
     pool_free(p);
     return code;
 }
@@ -204,15 +188,21 @@ static int time_pool(fit_work *f, const char *contract_digest)
 int fit_score_all(fit_work *f, const char *contract_digest)
 {
     fit_report *r = &f->out->report;
+    double us[ARTIFACT_MAX_EXPERTS];
     r->experts = f->out->experts;
     r->n_experts = f->out->a->n_experts;
     for (uint32_t e = 0; e < r->n_experts; e++)
         describe(f, e);
     int code = score_oof(f);
     if (!code)
-        code = judge_candidates(f, contract_digest);
+        code = ask_pool(f, contract_digest, true, us);
+    for (uint32_t e = 0; e < r->n_experts && !code; e++)
+        f->out->experts[e].us = us[e];
     if (code)
         return code;
     drop_unserved(f);
-    return time_pool(f, contract_digest);
+    code = ask_pool(f, contract_digest, false, us);
+    for (uint32_t e = 0; e < f->out->a->n_experts && !code; e++)
+        r->pool_us += us[e];
+    return code;
 }

@@ -76,6 +76,8 @@ void lm_close(lm *l)
 {
     if (!l)
         return;
+    seq_free(l->beginning);
+    tok_ids_done(&l->begun);
     engine_free(l->engine);
     tmpl_free(l->chat);
     tok_free(l->tok);
@@ -204,5 +206,35 @@ int lm_prompt(const lm *l, const char *system, const char *user, size_t user_len
         st_err_set(err, rc, "%s", first.message);
         st_err_hint(err, "%s", first.hint);
     }
+    return rc;
+}
+
+static int beginning_run(lm *l, const int32_t *ids, uint32_t n, st_err *err)
+{
+    seq_free(l->beginning);
+    l->beginning = NULL;
+    int32_t *room = st_realloc_n(l->begun.ids, n, sizeof *room);
+    if (!room)
+        return st_err_set(err, ST_ENOMEM, "no memory for a beginning of %u tokens", n);
+    memcpy(room, ids, n * sizeof *room);
+    l->begun = (tok_ids){.ids = room, .n = n, .cap = n};
+    int rc = seq_new(l->engine, &l->beginning, err);
+    if (rc == 0)
+        rc = engine_step(l->engine,
+                         &(step_item){.s = l->beginning, .tokens = ids, .n = n}, 1, err);
+    if (rc < 0) {
+        seq_free(l->beginning);
+        l->beginning = NULL;
+    }
+    return rc;
+}
+
+int lm_beginning(lm *l, const int32_t *ids, uint32_t n, const seq **ret_seq, st_err *err)
+{
+    bool same = l->beginning && l->begun.n == n &&
+                memcmp(l->begun.ids, ids, n * sizeof *ids) == 0;
+    int rc = same ? 0 : beginning_run(l, ids, n, err);
+    if (rc == 0)
+        *ret_seq = l->beginning;
     return rc;
 }

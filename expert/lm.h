@@ -18,6 +18,8 @@ typedef struct lm {
     engine *engine;
     tmpl *chat;      /* NULL when the file has no chat template */
     char digest[65]; /* of the file, hexadecimal */
+    seq *beginning;  /* the one that lm_beginning ran last, or NULL; */
+    tok_ids begun;   /* its tokens */
 } lm;
 
 typedef struct lm_opts {
@@ -40,4 +42,10 @@ ST_NODISCARD int lm_prompt(const lm *l, const char *system, const char *user,
 /* The same for whole conversations: `messages` is an array of {"role", "content"}
  * objects. ST_EUNSUPPORTED when the model has no chat template. */
 ST_NODISCARD int lm_chat(const lm *l, const json_t *messages, tok_ids *ids, st_err *err);
+
+/* The sequence of a beginning that many texts share.  It is run unless it is the one that
+ * was asked for last; it belongs to `l` and lasts until another is asked for.  As
+ * engine_step; decoders only. */
+ST_NODISCARD int lm_beginning(lm *l, const int32_t *ids, uint32_t n, const seq **ret_seq,
+                              st_err *err);
 #endif

@@ -2,7 +2,8 @@
  *
  * Texts go through the engine in slices, so memory does not grow with their number.
  * Inside a prompt the mean is taken over the text's own tokens: what stands before and
- * after it is found by comparing the prompts of two probes. */
+ * after it is found by comparing the prompts of two probes.  What stands before is run
+ * once and every text goes on from it. */
 #include "expert/reading.h"
 
 #include "base/mem.h"
@@ -15,7 +16,9 @@ enum { SLICE = 64 };
 typedef struct slice {
     const reading_job *job;
     bool prompt;
-    uint32_t before, after; /* tokens of the prompt around the text */
+    tok_ids before;    /* tokens of the prompt before the text, ... */
+    uint32_t after;    /* ... and how many after it */
+    const seq *shared; /* holds those before; NULL: texts are run with theirs */
     tok_ids ids[SLICE];
     const int32_t *tokens[SLICE];
     uint32_t n_tokens[SLICE];
@@ -54,28 +57,48 @@ static int encode(const reading_job *job, bool prompt, const char *text, size_t 
     return tok_encode(job->lm->tok, text, len, TOK_LITERAL | TOK_ADD, ids, err);
 }
 
-/* How many tokens of a prompt come before and after the text, the same for every text. */
+/* What comes before and after the text in a prompt, the same for every text. */
 static int find_surroundings(slice *s, st_err *err)
 {
-    tok_ids a = {0}, b = {0};
-    int code = encode(s->job, true, "7", 1, &a, err);
+    tok_ids *a = &s->before, b = {0};
+    int code = encode(s->job, true, "7", 1, a, err);
     if (!code)
         code = encode(s->job, true, "why not", 7, &b, err);
-    size_t least = a.n < b.n ? a.n : b.n, before = 0, after = 0;
-    while (!code && before < least && a.ids[before] == b.ids[before])
+    size_t least = a->n < b.n ? a->n : b.n, before = 0, after = 0;
+    while (!code && before < least && a->ids[before] == b.ids[before])
         before++;
     while (!code && after < least - before &&
-           a.ids[a.n - 1 - after] == b.ids[b.n - 1 - after])
+           a->ids[a->n - 1 - after] == b.ids[b.n - 1 - after])
         after++;
-    s->before = (uint32_t)before;
+    a->n = before;
     s->after = (uint32_t)after;
-    tok_ids_done(&a);
     tok_ids_done(&b);
     return code;
 }
 
+/* Run what stands before the texts, where a model can go on from it and has the room. */
+static int run_before(slice *s, st_err *err)
+{
+    st_err why = {0};
+    lm *l = s->job->lm;
+    if (s->before.n == 0 || !model_about(l->model)->causal)
+        return 0;
+    int code = lm_beginning(l, s->before.ids, (uint32_t)s->before.n, &s->shared, &why);
+    if (code == ST_EBUSY || code == ST_ELIMIT)
+        return 0;
+    return code ? st_err_set(err, code, "%s", why.message) : 0;
+}
+
+static int slice_init(slice *s, const reading_job *job, bool prompt, st_err *err)
+{
+    *s = (slice){.job = job, .prompt = prompt};
+    int code = prompt ? find_surroundings(s, err) : 0;
+    return code || !prompt ? code : run_before(s, err);
+}
+
 static void slice_done(slice *s)
 {
+    tok_ids_done(&s->before);
     for (int i = 0; i < SLICE; i++)
         tok_ids_done(&s->ids[i]);
 }
@@ -88,16 +111,28 @@ static int too_long(const slice *s, uint32_t text, size_t n, st_err *err)
     return ST_ELIMIT;
 }
 
+/* The text of ids goes on from what stands before it. */
+static void set_prefix(const slice *s, const tok_ids *ids, step_states *want)
+{
+    size_t n = s->before.n;
+    if (s->shared && ids->n > n &&
+        memcmp(ids->ids, s->before.ids, n * sizeof *ids->ids) == 0)
+        want->prefix = s->shared;
+}
+
 /* Tokens [from, to) of a prompt are the text's own; all of it where that leaves nothing.
  */
-static void set_range(const slice *s, step_states *want, uint32_t n)
+static void set_range(const slice *s, const tok_ids *ids, step_states *want)
 {
+    bool own = s->prompt && s->before.n + s->after < ids->n;
     want->from = 0;
     want->to = 0;
-    if (!s->prompt || s->before + s->after >= n || !want->ret_mean)
+    if (own || !want->ret_mean)
+        set_prefix(s, ids, want);
+    if (!own || !want->ret_mean)
         return;
-    want->from = s->before;
-    want->to = n - s->after;
+    want->from = want->prefix ? 0 : (uint32_t)s->before.n;
+    want->to = want->from + (uint32_t)(ids->n - s->before.n) - s->after;
 }
 
 static int slice_add(slice *s, uint32_t i, const words_text *text, uint32_t number,
@@ -113,10 +148,12 @@ static int slice_add(slice *s, uint32_t i, const words_text *text, uint32_t numb
         return too_long(s, number, ids->n, err);
     if (ids->n == 0)
         return 0;
-    s->tokens[s->n] = ids->ids;
-    s->n_tokens[s->n] = (uint32_t)ids->n;
-    s->want[s->n] = *want;
-    set_range(s, &s->want[s->n], (uint32_t)ids->n);
+    step_states *mine = &s->want[s->n];
+    *mine = *want;
+    set_range(s, ids, mine);
+    size_t skip = mine->prefix ? s->before.n : 0;
+    s->tokens[s->n] = ids->ids + skip;
+    s->n_tokens[s->n] = (uint32_t)(ids->n - skip);
     s->n++;
     return 0;
 }
@@ -137,28 +174,45 @@ static int report(const reading_job *job, uint32_t done, uint32_t total, st_err 
     return st_err_set(err, ST_ECANCELLED, "cancelled while reading");
 }
 
+/* Where the states of text i of a call go. */
+typedef struct layers_room {
+    uint32_t first, last;
+    size_t step;       /* floats of one text */
+    float *mean, *end; /* either may be NULL */
+} layers_room;
+
+/* Read `count` texts, at most SLICE, that the caller counts from `number`. */
+static int slice_read(slice *s, const words_text *texts, uint32_t number, uint32_t count,
+                      const layers_room *room, st_err *err)
+{
+    int code = 0;
+    if (room->mean)
+        memset(room->mean, 0, count * room->step * sizeof(float));
+    if (room->end)
+        memset(room->end, 0, count * room->step * sizeof(float));
+    s->n = 0;
+    for (uint32_t i = 0; i < count && !code; i++) {
+        step_states want = {.first_layer = room->first, .last_layer = room->last};
+        want.ret_mean = room->mean ? room->mean + i * room->step : NULL;
+        want.ret_last = room->end ? room->end + i * room->step : NULL;
+        code = slice_add(s, i, &texts[i], number + i, &want, err);
+    }
+    return code ? code : slice_run(s, err);
+}
+
 int reading_layers(const reading_job *job, bool prompt, uint32_t first, uint32_t last,
                    const words_text *texts, uint32_t n, float *ret_mean, float *ret_last,
                    st_err *err)
 {
-    slice s = {.job = job, .prompt = prompt};
+    slice s;
     size_t step = (size_t)(last - first + 1) * model_about(job->lm->model)->n_embd;
-    int code = prompt ? find_surroundings(&s, err) : 0;
+    int code = slice_init(&s, job, prompt, err);
     for (uint32_t at = 0; at < n && !code; at += SLICE) {
         uint32_t count = n - at < SLICE ? n - at : SLICE;
-        if (ret_mean)
-            memset(ret_mean + at * step, 0, count * step * sizeof(float));
-        if (ret_last)
-            memset(ret_last + at * step, 0, count * step * sizeof(float));
-        s.n = 0;
-        for (uint32_t i = 0; i < count && !code; i++) {
-            step_states want = {.first_layer = first, .last_layer = last};
-            want.ret_mean = ret_mean ? ret_mean + (at + i) * step : NULL;
-            want.ret_last = ret_last ? ret_last + (at + i) * step : NULL;
-            code = slice_add(&s, i, &texts[at + i], job->first + at + i, &want, err);
-        }
-        if (!code)
-            code = slice_run(&s, err);
+        const layers_room room = {first, last, step,
+                                  ret_mean ? ret_mean + at * step : NULL,
+                                  ret_last ? ret_last + at * step : NULL};
+        code = slice_read(&s, texts + at, job->first + at, count, &room, err);
         if (!code)
             code = report(job, at + count, n, err);
     }
@@ -205,25 +259,25 @@ static void pick_layers(const reading *r, const float *range, uint32_t n_embd, f
 int reading_run(const reading_job *job, const reading *r, const words_text *texts,
                 uint32_t n, float *ret_rows, st_err *err)
 {
-    uint32_t first = r->layers[0], last = r->layers[r->n_layers - 1];
+    slice s;
     uint32_t n_embd = model_about(job->lm->model)->n_embd;
-    size_t step = (size_t)(last - first + 1) * n_embd,
-           width = (size_t)r->n_layers * n_embd;
-    reading_job quiet = *job;
-    quiet.progress = NULL;
-    float *range = st_alloc_n(SLICE, step * sizeof *range);
-    int code = range ? 0 : st_err_set(err, ST_ENOMEM, "reading: out of memory");
+    size_t width = (size_t)r->n_layers * n_embd;
+    layers_room room = {.first = r->layers[0], .last = r->layers[r->n_layers - 1]};
+    room.step = (size_t)(room.last - room.first + 1) * n_embd;
+    float *range = st_alloc_n(SLICE, room.step * sizeof *range);
+    *(r->pooling == READING_MEAN ? &room.mean : &room.end) = range;
+    int code = slice_init(&s, job, r->prompt, err);
+    if (!range && !code)
+        code = st_err_set(err, ST_ENOMEM, "reading: out of memory");
     for (uint32_t at = 0; at < n && !code; at += SLICE) {
         uint32_t count = n - at < SLICE ? n - at : SLICE;
-        bool mean = r->pooling == READING_MEAN;
-        quiet.first = job->first + at;
-        code = reading_layers(&quiet, r->prompt, first, last, texts + at, count,
-                              mean ? range : NULL, mean ? NULL : range, err);
+        code = slice_read(&s, texts + at, job->first + at, count, &room, err);
         for (uint32_t i = 0; i < count && !code; i++)
-            pick_layers(r, range + i * step, n_embd, ret_rows + (at + i) * width);
+            pick_layers(r, range + i * room.step, n_embd, ret_rows + (at + i) * width);
         if (!code)
             code = report(job, at + count, n, err);
     }
+    slice_done(&s);
     st_free(range);
     return code;
 }

@@ -15,6 +15,7 @@
 #include "expert/fit.h"
 #include "expert/neighbours.h"
 #include "expert/pool.h"
+#include "expert/reading.h"
 #include "expert/words.h"
 #include "gguf/safetensors.h"
 #include "tests/fault.h"
@@ -708,6 +709,58 @@ static void every_allocation_may_fail(void **state)
     st_free(bytes);
 }
 
+/* ---- readings in the prompt ---- */
+
+enum { READ_TEXTS = 70, READ_LAYERS = 3 };
+
+/* States of the texts in the prompt, all layers, means and ends. */
+static float *read_in_prompt(lm *l, const words_text *texts)
+{
+    const size_t n = (size_t)READ_TEXTS * READ_LAYERS * model_about(l->model)->n_embd;
+    const reading_job job = {.lm = l, .name = "llama", .q = &ask};
+    float *got = calloc(2 * n, sizeof *got);
+    st_err err = {0};
+    if (reading_layers(&job, true, 0, READ_LAYERS - 1, texts, READ_TEXTS, got, got + n,
+                       &err))
+        fail_msg("%s", err.message);
+    return got;
+}
+
+/* What stands before the texts is run once where there is a sequence for it: the bytes
+ * are those of whole prompts. */
+static void a_shared_prompt_changes_nothing(void **state)
+{
+    setup *s = *state;
+    words_text texts[READ_TEXTS];
+    seq *taken;
+    if (!with_models(s))
+        return;
+    lm *l = s->models[1].lm;
+    for (int i = 0; i < READ_TEXTS; i++)
+        texts[i] = (words_text){s->r.row[i].text, s->r.row[i].len};
+    texts[3] = (words_text){"", 0};
+    texts[9] = (words_text){"\n", 1};
+    texts[66] = (words_text){"7", 1};
+    assert_true(READ_LAYERS <= model_about(l->model)->n_layers + 1);
+    float *shared = read_in_prompt(l, texts);
+    const uint32_t held = engine_free_pages(l->engine);
+    float *again = read_in_prompt(l, texts); /* with the beginning that is there */
+    assert_int_equal(engine_free_pages(l->engine), held);
+    assert_non_null(l->beginning);
+    seq_free(l->beginning);
+    l->beginning = NULL;
+    while (seq_new(l->engine, &taken, NULL) == 0)
+        ;
+    float *whole = read_in_prompt(l, texts);
+    const size_t bytes = (size_t)READ_TEXTS * READ_LAYERS *
+                         model_about(l->model)->n_embd * 2 * sizeof *whole;
+    assert_memory_equal(shared, whole, bytes);
+    assert_memory_equal(again, whole, bytes);
+    free(shared);
+    free(again);
+    free(whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -718,6 +771,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(same_bytes_on_any_threads, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(models_fit_and_bind, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(long_text_is_refused, setup_new, setup_done),
+        cmocka_unit_test_setup_teardown(a_shared_prompt_changes_nothing, setup_new,
+                                        setup_done),
         cmocka_unit_test_setup_teardown(bad_rows_are_refused, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(fit_can_be_stopped, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(few_rows_fit, setup_new, setup_done),
