@@ -1,4 +1,5 @@
 /* base/file.c - mapped files, whole reads, atomic writes. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/file.h"
 
 #include "base/buf.h"
@@ -12,14 +13,51 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { READ_STEP = 1 << 16 }; /* bytes asked of one read() */
+enum {
+    READ_STEP = 1 << 16,        /* bytes asked of one read() */
+    CLOCK_STEP_NS = 2000000000, /* the coarsest time of change that file systems keep */
+};
 
 static int open_error(const char *path, st_err *err)
 {
     int code = errno == ENOENT ? ST_ENOTFOUND : ST_EIO;
     return st_err_set(err, code, "%s: cannot open: %s", path, strerror(errno));
+}
+
+static int64_t ns_of(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static st_file_id id_of(const struct stat *st)
+{
+    return (st_file_id){
+        .device = st->st_dev,
+        .inode = st->st_ino,
+        .bytes = (uint64_t)st->st_size,
+        .modified_ns = ns_of(st->st_mtim),
+        .changed_ns = ns_of(st->st_ctim),
+    };
+}
+
+int st_file_id_get(const char *path, st_file_id *ret_id, st_err *err)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return st_err_set(err, errno == ENOENT ? ST_ENOTFOUND : ST_EIO, "%s: %s", path,
+                          strerror(errno));
+    *ret_id = id_of(&st);
+    return 0;
+}
+
+bool st_file_id_settled(const st_file_id *id)
+{
+    struct timespec now;
+    return clock_gettime(CLOCK_REALTIME, &now) == 0 &&
+           id->changed_ns < ns_of(now) - CLOCK_STEP_NS;
 }
 
 int st_file_map_open(const char *path, st_file_map *ret_map, st_err *err)
@@ -35,14 +73,14 @@ int st_file_map_open(const char *path, st_file_map *ret_map, st_err *err)
     } else if (!S_ISREG(st.st_mode)) {
         rc = st_err_set(err, ST_EINVAL, "%s: not a regular file", path);
     } else if (st.st_size == 0) {
-        *ret_map = (st_file_map){0};
+        *ret_map = (st_file_map){.id = id_of(&st)};
     } else {
         size_t len = (size_t)st.st_size;
         void *data = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED)
             rc = st_err_set(err, ST_EIO, "%s: cannot map: %s", path, strerror(errno));
         else
-            *ret_map = (st_file_map){data, len};
+            *ret_map = (st_file_map){data, len, id_of(&st)};
     }
     close(fd);
     return rc;
@@ -53,6 +91,18 @@ void st_file_map_close(st_file_map *map)
     if (map->data)
         munmap((void *)(uintptr_t)map->data, map->len);
     *map = (st_file_map){0};
+}
+
+void st_file_map_forget(const st_file_map *map, const void *data, size_t bytes)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    size_t begin = (size_t)((const unsigned char *)data - map->data), end = begin + bytes;
+    if (!map->data || page <= 0)
+        return;
+    begin = (begin + (size_t)page - 1) / (size_t)page * (size_t)page;
+    end = end / (size_t)page * (size_t)page;
+    if (begin < end)
+        (void)madvise((void *)(uintptr_t)(map->data + begin), end - begin, MADV_DONTNEED);
 }
 
 static int read_all(int fd, const char *path, st_buf *buf, st_err *err)

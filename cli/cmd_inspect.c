@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "gguf/gguf.h"
 #include "gguf/safetensors.h"
+#include "model/packed.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,12 +113,28 @@ static json_t *json_tensor(const char *name, const char *type, const uint64_t *d
                      (json_int_t)bytes);
 }
 
+/* Bytes of the packed weights that are kept for the next start, or why there are none. */
+static int kept_bytes(const char *digest, uint64_t *ret, st_err *why)
+{
+    const st_cache_item plain = packed_item(digest, false),
+                        narrow = packed_item(digest, true);
+    uint64_t sum = 0;
+    bool kept = st_cache_stat(&narrow, &sum, NULL) == 0;
+    *ret = sum;
+    if (st_cache_stat(&plain, &sum, why) == 0)
+        *ret += sum;
+    else if (!kept)
+        return ST_ENOTFOUND;
+    return 0;
+}
+
 static int gguf_as_json(gguf *g, st_err *err)
 {
     const char *digest;
     int rc = gguf_digest(g, &digest, err);
     if (rc)
         return rc;
+    uint64_t kept = 0;
     json_t *keys = json_object();
     json_t *tensors = json_array();
     int failed = 0;
@@ -136,11 +153,13 @@ static int gguf_as_json(gguf *g, st_err *err)
         json_decref(tensors);
         return st_err_set(err, ST_ENOMEM, "%s: out of memory", gguf_path(g));
     }
-    return cli_print_json(json_pack("{s:s, s:i, s:I, s:s, s:o, s:o}", "format", "gguf",
-                                    "version", (int)gguf_version(g), "bytes",
-                                    (json_int_t)gguf_file_bytes(g), "sha256", digest,
-                                    "metadata", keys, "tensors", tensors),
-                          err);
+    return cli_print_json(
+        json_pack("{s:s, s:i, s:I, s:s, s:o, s:o, s:o}", "format", "gguf", "version",
+                  (int)gguf_version(g), "bytes", (json_int_t)gguf_file_bytes(g), "sha256",
+                  digest, "packed_bytes",
+                  kept_bytes(digest, &kept, NULL) ? json_null() : json_unsigned(kept),
+                  "metadata", keys, "tensors", tensors),
+        err);
 }
 
 static void print_bytes(uint64_t bytes)
@@ -233,8 +252,9 @@ static void print_tensor(const char *name, const char *type, const uint64_t *dim
 
 static int gguf_as_text(gguf *g, st_err *err)
 {
-    uint64_t n = 0;
+    uint64_t n = 0, kept;
     const char *digest;
+    st_err why = {0};
     int rc = gguf_digest(g, &digest, err);
     if (rc)
         return rc;
@@ -242,7 +262,12 @@ static int gguf_as_text(gguf *g, st_err *err)
         n += gguf_tensor_at(g, i)->n;
     printf("GGUF version %u, ", gguf_version(g));
     print_bytes(gguf_file_bytes(g));
-    printf(", %" PRIu64 " weights\nsha256 %s\n\n%zu keys\n", n, digest, gguf_n_keys(g));
+    printf(", %" PRIu64 " weights\nsha256 %s\npacked weights: ", n, digest);
+    if (kept_bytes(digest, &kept, &why) == 0)
+        print_bytes(kept);
+    else
+        printf("not kept (%s)", why.message);
+    printf("\n\n%zu keys\n", gguf_n_keys(g));
     for (size_t i = 0; i < gguf_n_keys(g) && !rc; i++)
         rc = print_key(gguf_key_at(g, i), err);
     printf("\n%zu tensors (first dimension is the row)\n", gguf_n_tensors(g));
@@ -346,7 +371,8 @@ const cli_command cli_inspect = {
     .details =
         "The whole header is checked first; a damaged file is refused with the place\n"
         "of the damage. A file named *.safetensors without GGUF's first bytes is\n"
-        "read as safetensors, any other as GGUF.",
+        "read as safetensors, any other as GGUF. The digest is always hashed from the\n"
+        "whole file.",
     .example = "stint inspect model.gguf\n"
                "GGUF version 3, 98.9 MB, 134515008 weights\n"
                "...",

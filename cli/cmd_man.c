@@ -91,9 +91,15 @@ static void print_exit_codes(void)
 
 static void print_environment(void)
 {
-    printf(".SH ENVIRONMENT\n.TP\n.B STINT_CPU\n"
-           "Highest kernel level to use: c, avx2 or avx512.\n"
-           ".TP\n.B STINT_MODELS\nFolder in which model names are looked up.\n");
+    printf(
+        ".SH ENVIRONMENT\n.TP\n.B STINT_CPU\n"
+        "Highest kernel level to use: c, avx2 or avx512.\n"
+        ".TP\n.B STINT_MODELS\nFolder in which model names are looked up.\n"
+        ".TP\n.B STINT_CACHE\nFolder for what makes the next start fast: packed\n"
+        "weights, about as large as each model's file, and digests of model files.\n"
+        "$XDG_CACHE_HOME/stint or ~/.cache/stint when not set; \"off\" keeps nothing.\n"
+        "It must belong to the user alone, and may be removed at any time; beyond\n"
+        "16 GiB the least used files go.\n");
 }
 
 static int run(cli_args *args, st_err *err)

@@ -10,14 +10,25 @@
 #include "base/utf8.h"
 #include <string.h>
 
+static int digest_take(lm *l, gguf *g, st_err *err)
+{
+    const char *digest;
+    int rc = gguf_digest_recall(g, &digest, err);
+    if (rc == 0)
+        memcpy(l->digest, digest, sizeof l->digest);
+    return rc;
+}
+
 static int weights_load(lm *l, gguf *g, const lm_opts *opts, st_err *err)
 {
     workers *packers = NULL;
     int rc = workers_new(opts->engine.n_threads, &packers, err);
     if (rc < 0)
         return rc;
-    model_opts how = {
-        .n_ctx = opts->engine.n_ctx, .workers = packers, .int8 = opts->int8};
+    model_opts how = {.n_ctx = opts->engine.n_ctx,
+                      .workers = packers,
+                      .int8 = opts->int8,
+                      .digest = l->digest};
     rc = model_load(g, &how, &l->model, err);
     workers_free(packers);
     return rc;
@@ -44,7 +55,6 @@ static int vocabulary_load(lm *l, gguf *g, st_err *err)
 int lm_open(const char *path, const lm_opts *opts, lm **ret_lm, st_err *err)
 {
     const lm_opts defaults = {0};
-    const char *digest;
     opts = opts ? opts : &defaults;
     gguf *g = NULL;
     lm *l = st_zalloc_n(1, sizeof *l);
@@ -55,14 +65,12 @@ int lm_open(const char *path, const lm_opts *opts, lm **ret_lm, st_err *err)
     int rc = gguf_open(path, &g, err);
     if (rc < 0)
         goto fail; /* names the path itself */
-    if ((rc = gguf_digest(g, &digest, err)) < 0 ||
-        (rc = weights_load(l, g, opts, err)) < 0 ||
+    if ((rc = digest_take(l, g, err)) < 0 || (rc = weights_load(l, g, opts, err)) < 0 ||
         (rc = vocabulary_load(l, g, err)) < 0 ||
         (rc = engine_new(l->model, &opts->engine, &l->engine, err)) < 0) {
         st_err_at(err, "%s", path);
         goto fail;
     }
-    memcpy(l->digest, digest, sizeof l->digest);
     gguf_close(g);
     *ret_lm = l;
     return 0;

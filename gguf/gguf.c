@@ -1,4 +1,4 @@
-/* gguf/gguf.c - an open GGUF file: mapping, lookup, digest. */
+/* gguf/gguf.c - an open GGUF file: mapping, lookup. */
 #include "gguf/gguf_priv.h"
 
 #include "base/mem.h"
@@ -87,15 +87,9 @@ size_t gguf_file_bytes(const gguf *g)
     return g->len;
 }
 
-int gguf_digest(gguf *g, const char **ret_hex, st_err *err)
+void gguf_forget(const gguf *g, const void *data, size_t bytes)
 {
-    if (pthread_mutex_lock(&g->digest_lock))
-        return st_err_set(err, ST_EBUSY, "%s: digest: cannot lock", g->path);
-    if (!g->digest[0])
-        st_sha_of(g->data, g->len, g->digest);
-    pthread_mutex_unlock(&g->digest_lock);
-    *ret_hex = g->digest;
-    return 0;
+    st_file_map_forget(&g->map, data, bytes);
 }
 
 size_t gguf_n_keys(const gguf *g)

@@ -72,6 +72,16 @@ uint32_t gguf_version(const gguf *g);
 size_t gguf_file_bytes(const gguf *g);
 /* SHA-256 of the whole file, hexadecimal.  Reads the file once; cached after. */
 ST_NODISCARD int gguf_digest(gguf *g, const char **ret_hex, st_err *err);
+/* The same, remembered between runs (base/cache.h) for this file in this state: device,
+ * inode, length, time of modification and time of change.  Writing to a file sets its
+ * time of change to the system's clock, and no program can set it otherwise; so when all
+ * five are as they were, so are the bytes, unless the clock or the disk was tampered
+ * with.  A file that has just been written is hashed and not remembered. */
+ST_NODISCARD int gguf_digest_recall(gguf *g, const char **ret_hex, st_err *err);
+
+/* These bytes of the file were read and will hardly be again: their memory is given back.
+ * They stay valid. */
+void gguf_forget(const gguf *g, const void *data, size_t bytes);
 
 uint32_t gguf_type_bytes(gguf_type type);   /* of one value; 0: string, array, unknown */
 const char *gguf_type_name(gguf_type type); /* "u32"; never NULL */

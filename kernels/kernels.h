@@ -36,6 +36,8 @@ enum {
     KERN_PANEL = 16,     /* rows a panel */
     KERN_QBLOCK = 32,    /* columns an activation scale */
     KV_PAGE_TOKENS = 64, /* positions of one page of keys and values */
+    KERN_LAYOUT = 1,     /* counts the changes of the bytes that kmat_pack() makes: packed
+                          * weights are kept between runs */
 };
 
 /* A packed weight matrix.  `data` is owned by whoever packed it, 64-byte aligned. */
@@ -101,10 +103,9 @@ typedef struct kattn {
     const kkv *kv;
     const uint32_t *pages; /* the sequence's page table */
     uint32_t lo, hi;       /* positions [lo, hi) are seen ... */
-    const uint32_t
-        *extra; /* ... and these slots too (a token tree's ancestors, in order),
-                            * as if they stood at positions max(lo, hi), +1, ...: the
-                            * bytes are those of a chain */
+    const uint32_t *extra; /* ... and these slots too (a token tree's ancestors, in
+                            * order), as if they stood at positions max(lo, hi), +1, ...:
+                            * the bytes are those of a chain */
     uint32_t n_extra;
     uint32_t n_head;    /* query heads in all; n_head / n_kv_head share a KV head */
     float scale;        /* of q.k */

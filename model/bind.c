@@ -2,23 +2,10 @@
 #include "model/bind.h"
 
 #include "base/mem.h"
-#include "model/narrow.h"
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    PACK_PANELS = 32, /* panels a chunk of packing work */
-    ALIGN = 64,       /* of every part of the block */
-};
-
-struct bind_item {
-    const gguf_tensor *t;
-    const unsigned char *blocks; /* first byte in the file */
-    size_t first_byte;           /* in the block */
-    kmat *matrix;                /* or NULL: a vector */
-    const float **vector;
-    uint64_t n; /* elements of a vector */
-};
+enum { ALIGN = 64 }; /* of every part of the block */
 
 void binder_init(binder *b, const gguf *g)
 {
@@ -85,7 +72,7 @@ static int reserve(binder *b, size_t bytes, bind_item **ret_item, st_err *err)
         return st_err_set(err, ST_EFORMAT,
                           "the weights are larger than the address space");
     bind_item *item = &b->items[b->n_items++];
-    *item = (bind_item){.first_byte = b->bytes};
+    *item = (bind_item){.first_byte = b->bytes, .bytes = bytes};
     b->bytes = end / ALIGN * ALIGN;
     *ret_item = item;
     return 0;
@@ -197,65 +184,5 @@ int bind_all_used(const binder *b, st_err *err)
                               "architecture",
                               name);
     }
-    return 0;
-}
-
-typedef struct pack_job {
-    const kmat *m;
-    const void *blocks;
-    void *room;
-} pack_job;
-
-static void pack_chunk(void *arg, uint32_t chunk, uint32_t worker)
-{
-    const pack_job *job = arg;
-    uint32_t first = chunk * PACK_PANELS, end = kmat_panels(job->m);
-    (void)worker;
-    if (end - first > PACK_PANELS)
-        end = first + PACK_PANELS;
-    kmat_pack(job->m, job->blocks, job->room, first, end);
-}
-
-static void pack_matrix(const bind_item *item, workers *w, void *room)
-{
-    pack_job job = {item->matrix, item->blocks, room};
-    uint32_t n_chunks = (kmat_panels(item->matrix) + PACK_PANELS - 1) / PACK_PANELS;
-    if (w)
-        workers_run(w, n_chunks, pack_chunk, &job);
-    else
-        kmat_pack(item->matrix, item->blocks, room, 0, kmat_panels(item->matrix));
-}
-
-static int pack_item(const bind_item *item, workers *w, void *room, st_err *err)
-{
-    if (!item->matrix)
-        return kern_dequant(item->t->type, item->blocks, item->n, room, err);
-    if (item->matrix->type != item->t->type)
-        return narrow_pack(item->matrix, item->t->type, item->blocks, w, room, err);
-    pack_matrix(item, w, room);
-    return 0;
-}
-
-int bind_pack(binder *b, workers *w, void **ret_block, st_err *err)
-{
-    unsigned char *block = st_aligned_n(b->bytes, 1);
-    if (!block)
-        return st_err_set(err, ST_ENOMEM, "out of memory for %zu MiB of weights",
-                          b->bytes >> 20);
-    for (size_t i = 0; i < b->n_items; i++) {
-        bind_item *item = &b->items[i];
-        void *room = block + item->first_byte;
-        int rc = pack_item(item, w, room, err);
-        if (rc) {
-            st_free(block);
-            st_err_at(err, "tensor '%s'", item->t->name);
-            return rc; /* st_err_at knows no code without an err */
-        }
-        if (item->matrix)
-            item->matrix->data = room;
-        else
-            *item->vector = room;
-    }
-    *ret_block = block;
     return 0;
 }

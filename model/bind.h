@@ -1,8 +1,8 @@
 /* model/bind.h - tensors of a file to the places of a model, by name and exact shape.
  *
  * Binding is in two steps: bind_... finds a tensor, checks it and notes where its packed
- * form belongs; bind_pack() then takes one block for all, packs on the workers, and fills
- * in the pointers.  A place must not move between the two.
+ * form belongs; packed_make() then packs all into one block and fills in the pointers.  A
+ * place must not move between the two.
  *
  * A tensor of the file that nothing asked for is an error: it would change the results,
  * and leaving it out silently is worse than refusing.
@@ -13,7 +13,15 @@
 #include "base/map.h"
 #include "model/parts.h"
 
-typedef struct bind_item bind_item;
+typedef struct bind_item {
+    const gguf_tensor *t;
+    const unsigned char *blocks; /* first byte in the file */
+    size_t first_byte;           /* in the block */
+    size_t bytes;                /* in the block */
+    kmat *matrix;                /* or NULL: a vector */
+    const float **vector;
+    uint64_t n; /* elements of a vector */
+} bind_item;
 
 typedef struct binder {
     const gguf *g;
@@ -46,7 +54,4 @@ ST_NODISCARD int bind_read(binder *b, const char *name, uint32_t n, float *ret,
 
 /* ST_EUNSUPPORTED names a tensor of the file that was not bound. */
 ST_NODISCARD int bind_all_used(const binder *b, st_err *err);
-
-/* Take the block and pack.  *ret_block belongs to the caller (st_free). */
-ST_NODISCARD int bind_pack(binder *b, workers *w, void **ret_block, st_err *err);
 #endif

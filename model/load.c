@@ -331,7 +331,7 @@ static int fill_all(loader *ld, const model_opts *opts, st_err *err)
     if (!rc)
         rc = bind_all_used(&ld->binder, err);
     if (!rc)
-        rc = bind_pack(&ld->binder, opts ? opts->workers : NULL, &m->block, err);
+        rc = packed_make(&ld->binder, opts->workers, opts->digest, &m->weights, err);
     if (rc)
         return rc;
     if (m->info.has_head && !m->head.w.data)
@@ -358,6 +358,7 @@ static int load_into(loader *ld, const model_opts *opts, st_err *err)
 int load_model(const gguf *g, const family *f, const model_opts *opts,
                const kern *kernels, model **ret_model, st_err *err)
 {
+    static const model_opts defaults = {0};
     loader ld = {.g = g, .family = f};
     ld.m = st_zalloc_n(1, sizeof *ld.m);
     if (!ld.m)
@@ -367,7 +368,7 @@ int load_model(const gguf *g, const family *f, const model_opts *opts,
     ld.m->parallel = f->parallel;
     ld.m->norm_after_rope = f->norm_after_rope;
     binder_init(&ld.binder, g);
-    int rc = load_into(&ld, opts, err);
+    int rc = load_into(&ld, opts ? opts : &defaults, err);
     binder_done(&ld.binder);
     st_free(ld.divisors);
     if (rc)

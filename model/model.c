@@ -33,7 +33,7 @@ void model_free(model *m)
     st_free(m->layers);
     rope_done(&m->ropes[0]);
     rope_done(&m->ropes[1]);
-    st_free(m->block);
+    packed_done(&m->weights);
     st_free(m->name);
     st_free(m);
 }

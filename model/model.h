@@ -52,6 +52,8 @@ typedef struct model_opts {
     workers *workers;    /* used while packing; NULL: the calling thread only */
     bool int8; /* read the layers' F32, F16 and BF16 matrices as Q8_0: four times as fast,
                 * an eighth of a percent off; what routes to experts stays as it is */
+    const char *digest; /* of the gguf: its packed weights are kept in the cache
+                         * (packed.h); NULL: they are not */
 } model_opts;
 
 /* Bind and pack.  ST_EUNSUPPORTED names the architecture or the tensor's format;

@@ -9,10 +9,11 @@
  * pointer is NULL is absent.  Families fill these structures (load.h); the stack only
  * reads them.
  *
- * Threads: immutable after loading.  Memory: weights lie in model.block. */
+ * Threads: immutable after loading.  Memory: weights lie in model.weights. */
 #ifndef MODEL_PARTS_H
 #define MODEL_PARTS_H
 #include "model/model.h"
+#include "model/packed.h"
 #include "model/rope.h"
 
 typedef enum norm_kind {
@@ -135,7 +136,7 @@ struct model {
     rope ropes[2];      /* [1]: sliding layers of families that have two */
     layer *layers;      /* [info.n_layers] */
     size_t kv_elements; /* of one page */
-    void *block;        /* all packed weights */
+    packed weights;     /* all of them */
 };
 
 static inline uint32_t layer_q_dim(const layer *l)

@@ -14,6 +14,8 @@ typedef struct runner {
     model_kv kv;
     uint32_t *pages; /* backwards, so that page order is not slot order */
     uint32_t n_ctx;
+    const char *digest; /* of the file, when its packed weights are to be kept */
+    bool int8;          /* as model_opts.int8 */
 } runner;
 
 static void runner_close(runner *r)
@@ -31,7 +33,7 @@ static int runner_set_up(runner *r, uint32_t n_ctx, st_dtype kv_type, unsigned n
                          st_err *err)
 {
     uint32_t n_pages = (n_ctx + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-    model_opts opts = {.n_ctx = n_ctx};
+    model_opts opts = {.n_ctx = n_ctx, .digest = r->digest, .int8 = r->int8};
     int rc = workers_new(n_threads, &r->w, err);
     opts.workers = r->w;
     if (!rc)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "kernels/kernels.h"
@@ -360,9 +361,39 @@ static void best_obeys_the_mask(void **state)
     st_free(keep);
 }
 
+/* Packed weights are kept between runs by the number of their layout. */
+static void the_layout_has_its_number(void **state)
+{
+    enum { N_ROWS = 21 }; /* the last panel is not full */
+    static const uint64_t sums[] = {[KERN_LAYOUT] = 0x34f6f2ecc569cea8};
+    static unsigned char blocks[N_ROWS * COLS * 4];
+    uint64_t sum = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof blocks; i++)
+        blocks[i] = (unsigned char)(i * 167 + i / 256 * 13);
+    for (int type = 0; type < 64; type++) {
+        size_t bytes;
+        kmat m = {.type = (st_dtype)type, .rows = N_ROWS, .cols = COLS};
+        if (!kmat_bytes(m.type, N_ROWS, COLS, &bytes))
+            continue;
+        unsigned char *room = st_aligned_n(bytes, 1);
+        assert_non_null(room);
+        memset(room, 0, bytes);
+        kmat_pack(&m, blocks, room, 0, kmat_panels(&m));
+        sum = st_hash64(room, bytes, sum);
+        st_free(room);
+    }
+    assert_int_equal(KERN_LAYOUT, sizeof sums / sizeof *sums - 1);
+    if (sum != sums[KERN_LAYOUT])
+        fail_msg("kmat_pack() makes other bytes (sum 0x%llx): raise KERN_LAYOUT and put "
+                 "the sum here",
+                 (unsigned long long)sum);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_layout_has_its_number),
         cmocka_unit_test(formats_match_goldens),
         cmocka_unit_test(unsupported_is_refused),
         cmocka_unit_test(matmul_means_the_product),

@@ -128,8 +128,23 @@ VOCABS |= {
 }
 
 
+def kept(payload=b"", order=0x01020304, version=1, n=None, key="00112233445566778899aabbccddeeff"):
+    """A file of the cache; fuzz_cache.c puts sums that hold into it."""
+    n = len(payload) if n is None else n
+    return (struct.pack("<8sIIQQ", b"stintkep", order, version, n, 0) + (key * 2).encode()
+            + b"\0" * 32 + payload)
+
+
+KEPT = {
+    "empty": kept(), "some": kept(b"payload"), "long": kept(b"\1" * 5000),
+    "newer": kept(b"a", version=2), "other-order": kept(b"a", order=0x04030201),
+    "other-key": kept(b"a", key="f" * 32), "half-written": kept(n=1 << 20),
+    "wrapped": kept(b"a", n=(1 << 64) - 127), "head": kept()[:100],
+}
+
+
 def main():
-    for folder, files in (("gguf", GGUF), ("safetensors", SAFET), ("tokenizer", VOCABS)):
+    for folder, files in (("cache", KEPT), ("gguf", GGUF), ("safetensors", SAFET), ("tokenizer", VOCABS)):
         os.makedirs(os.path.join(HERE, folder), exist_ok=True)
         for name, data in files.items():
             with open(os.path.join(HERE, folder, name), "wb") as out:
