@@ -278,31 +278,48 @@ static void place_kv(model *m)
     }
 }
 
-static uint64_t linear_macs(const linear *lin)
+/* What one token costs. */
+typedef struct cost {
+    uint64_t macs;
+    size_t bytes; /* of packed weights read */
+} cost;
+
+static void cost_linear(cost *c, const linear *lin, uint32_t times)
 {
-    return (uint64_t)lin->w.rows * lin->w.cols;
+    size_t bytes = 0;
+    if (!lin->w.rows || !kmat_bytes(lin->w.type, lin->w.rows, lin->w.cols, &bytes))
+        return;
+    c->macs += (uint64_t)lin->w.rows * lin->w.cols * times;
+    c->bytes += bytes * times;
 }
 
-static uint64_t ffn_macs(const ffn *f)
+static void cost_ffn(cost *c, const ffn *f, uint32_t times)
 {
-    return linear_macs(&f->gate) + linear_macs(&f->up) + linear_macs(&f->down);
+    cost_linear(c, &f->gate, times);
+    cost_linear(c, &f->up, times);
+    cost_linear(c, &f->down, times);
 }
 
-static void count_macs(model *m)
+static void count_costs(model *m)
 {
+    cost c = {0}, head = {0};
     for (uint32_t i = 0; i < m->info.n_layers; i++) {
         const layer *l = &m->layers[i];
-        m->info.macs_per_token += linear_macs(&l->qkv) + linear_macs(&l->conv.in) +
-                                  linear_macs(&l->q) + linear_macs(&l->k) +
-                                  linear_macs(&l->v) + linear_macs(&l->o) +
-                                  ffn_macs(&l->ffn);
-        if (l->moe)
-            m->info.macs_per_token += linear_macs(&l->moe->router) +
-                                      l->moe->n_used * ffn_macs(&l->moe->experts[0]) +
-                                      ffn_macs(&l->moe->shared);
+        const linear *all[] = {&l->qkv, &l->conv.in, &l->q, &l->k, &l->v, &l->o};
+        for (size_t j = 0; j < ST_COUNT(all); j++)
+            cost_linear(&c, all[j], 1);
+        cost_ffn(&c, &l->ffn, 1);
+        if (l->moe) {
+            cost_linear(&c, &l->moe->router, 1);
+            cost_ffn(&c, &l->moe->experts[0], l->moe->n_used);
+            cost_ffn(&c, &l->moe->shared, 1);
+        }
     }
     if (m->info.has_head)
-        m->info.head_macs = linear_macs(&m->head);
+        cost_linear(&head, &m->head, 1);
+    m->info.macs_per_token = c.macs;
+    m->info.head_macs = head.macs;
+    m->info.token_bytes = c.bytes + head.bytes;
 }
 
 static int fill_name(loader *ld, st_err *err)
@@ -339,7 +356,7 @@ static int fill_all(loader *ld, const model_opts *opts, st_err *err)
     m->info.n_params = ld->binder.n_params;
     m->info.weight_bytes = ld->binder.bytes;
     place_kv(m);
-    count_macs(m);
+    count_costs(m);
     return 0;
 }
 

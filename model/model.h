@@ -43,6 +43,7 @@ typedef struct model_info {
     uint64_t
         macs_per_token; /* matrix products of one token through all layers, no head */
     uint64_t head_macs;
+    size_t token_bytes; /* of packed weights that one token reads, the head's with them */
 } model_info;
 
 typedef struct model_opts {

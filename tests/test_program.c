@@ -317,6 +317,8 @@ static void run_prompts(void **state)
     says("--top-p");
     assert_int_equal(stint("bench -m " LLAMA " --only nothing"), 2);
     says("--only takes");
+    assert_int_equal(stint("bench -m " LLAMA " --threads 2,"), 2);
+    says("is no list of thread counts");
 }
 
 static void run_rows(void **state)

@@ -18,6 +18,7 @@ ALLOWED = {
     "engine": {"model", "tokenizer", "kernels", "gguf"},
     "expert": {"engine", "template", "stats", "model", "tokenizer", "gguf", "kernels"},
     "task": {"expert", "engine", "template", "stats", "model", "tokenizer", "gguf"},
+    "bench": {"engine", "model", "kernels"},
     "eval": {"task", "expert", "stats"},
 }
 ALL = set(ALLOWED)

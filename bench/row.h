@@ -1,0 +1,49 @@
+/* bench/row.h - one kind of work that is measured; private to the room.
+ *
+ * A row is one constant with four functions and one line of the table in rows.c. */
+#ifndef BENCH_ROW_H
+#define BENCH_ROW_H
+#include "base/rng.h"
+#include "bench/bench.h"
+
+enum {
+    BENCH_TOKENS = 2048, /* drawn from a fixed seed */
+    BENCH_STREAMS = 16,  /* requests at the same time */
+};
+
+typedef struct bench {
+    const model_info *info;
+    engine *engine;
+    size_t kv_token_bytes; /* keys and values of one token, all layers */
+    int32_t tokens[BENCH_TOKENS];
+    float *logits; /* [BENCH_STREAMS, n_vocab]; NULL without a head */
+} bench;
+
+typedef struct bench_work { /* one repetition */
+    double us;
+    double count; /* units done */
+    double macs;  /* that they need */
+    double bytes; /* that have to be read for them */
+} bench_work;
+
+typedef struct bench_row {
+    const char *name;
+    const char *unit;
+    bool (*fits)(const model_info *info);
+    /* Everything that is not timed; `end` is called also after a failure. */
+    int (*start)(bench *b, void **ret_state, st_err *err);
+    int (*run)(bench *b, void *state, bench_work *ret_work, st_err *err);
+    void (*end)(void *state); /* NULL allowed */
+} bench_row;
+
+extern const bench_row bench_prefill, bench_decode, bench_decode_16, bench_decide,
+    bench_heads, bench_embed;
+
+const bench_row *bench_rows_at(size_t i); /* NULL after the last */
+
+bool bench_is_decoder(const model_info *info); /* `fits` of most rows */
+
+/* Run n tokens on s, with the logits of the last. */
+ST_NODISCARD int bench_feed(bench *b, seq *s, const int32_t *tokens, uint32_t n,
+                            st_err *err);
+#endif
