@@ -14,7 +14,6 @@ enum {
     DEFAULT_REQUESTS = 1024,
     MAX_REQUESTS = 1 << ID_SLOT_BITS,
     DEFAULT_CHUNK = 64, /* a panel of weights is expanded once for this many tokens */
-    KEY_SHARE = 3,      /* places a key may hold for each one that is free */
 };
 
 static int sizes_choose(sched *s, const sched_opts *opts, st_err *err)
@@ -239,156 +238,7 @@ bool sched_wait(sched *s, uint64_t timeout_us)
     return work;
 }
 
-/* --- requests come */
-
-static int ids_check(const sched *s, const int32_t *ids, uint32_t n, st_err *err)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (uint32_t)ids[i] >= s->n_vocab)
-            return st_err_set(err, ST_EINVAL, "token %u is id %d of a vocabulary of %u",
-                              i, ids[i], s->n_vocab);
-    return 0;
-}
-
-static int generate_check(const sched *s, const sched_request *q, sampler *ret_pick,
-                          st_err *err)
-{
-    const model_info *info = model_about(engine_model(s->engine));
-    if (!info->has_head || !info->causal) {
-        st_err_set(err, ST_EUNSUPPORTED, "the model '%s' makes no text", info->arch);
-        st_err_hint(err, "an encoder gives states and embeddings");
-        return ST_EUNSUPPORTED;
-    }
-    if (q->generate.max_new == 0)
-        return st_err_set(err, ST_EINVAL, "max_new is 0");
-    return sampler_init(ret_pick, &q->generate.how, err);
-}
-
-static int request_check(const sched *s, const sched_request *q, sampler *ret_pick,
-                         st_err *err)
-{
-    uint32_t before = q->prefix ? q->prefix->pin->n : 0;
-    if ((q->class != SCHED_INTERACTIVE && q->class != SCHED_BULK) || !q->done)
-        return st_err_set(err, ST_EINVAL, "a request has a class and a done callback");
-    if (q->kind != SCHED_GENERATE && q->prefix)
-        return st_err_set(err, ST_EINVAL, "a prefix is for requests that make text");
-    if (q->n == 0)
-        return st_err_set(err, ST_EINVAL, "a request has at least one token");
-    if (before > s->n_ctx || q->n > s->n_ctx - before) {
-        st_err_set(err, ST_ELIMIT,
-                   "a prompt of %u tokens after a prefix of %u passes "
-                   "the context of %u",
-                   q->n, before, s->n_ctx);
-        st_err_hint(err, "shorten the text, or ask for a longer context");
-        return ST_ELIMIT;
-    }
-    int rc = ids_check(s, q->tokens, q->n, err);
-    switch (q->kind) {
-    case SCHED_GENERATE:
-        return rc < 0 ? rc : generate_check(s, q, ret_pick, err);
-    case SCHED_STATES:
-        return rc;
-    case SCHED_EMBED:
-        return rc == 0 && !q->ret_vector
-                   ? st_err_set(err, ST_EINVAL, "nowhere to put an embedding")
-                   : rc;
-    }
-    return st_err_set(err, ST_EINVAL, "a request of kind %d", (int)q->kind);
-}
-
-/* Everything that can be made without the lock. */
-static int request_make(const sched *s, const sched_request *q, req *ret, st_err *err)
-{
-    req r = {.ask = *q, .submit_us = st_clock_us(), .next = NO_REQ};
-    int rc = request_check(s, q, &r.pick, err);
-    if (rc < 0)
-        return rc;
-    uint32_t before = q->prefix ? q->prefix->pin->n : 0, n_stop = 0, most = 0;
-    r.n = r.n_prompt = before + q->n;
-    if (q->kind == SCHED_GENERATE) {
-        n_stop = q->generate.n_stop;
-        most = s->n_ctx - r.n_prompt + 1; /* the last token made is not run */
-    }
-    r.limit = r.n + (q->generate.max_new < most ? q->generate.max_new : most);
-    r.tokens = st_alloc_n((size_t)r.limit + n_stop, sizeof *r.tokens);
-    if (!r.tokens)
-        return st_err_set(err, ST_ENOMEM, "no memory for a request of %u tokens",
-                          r.limit);
-    if (q->prefix)
-        memcpy(r.tokens, q->prefix->pin->tokens, before * sizeof *r.tokens);
-    memcpy(r.tokens + before, q->tokens, q->n * sizeof *r.tokens);
-    if (n_stop > 0)
-        memcpy(r.tokens + r.limit, q->generate.stop_ids, n_stop * sizeof *r.tokens);
-    r.ask.tokens = r.tokens;
-    r.ask.generate.stop_ids = r.tokens + r.limit;
-    *ret = r;
-    return 0;
-}
-
-static int pages_check(const sched *s, const req *r, st_err *err)
-{
-    const sched_prefix *p = r->ask.prefix;
-    uint32_t n_pages = kvpool_n_pages(s->engine->pool);
-    uint32_t others = s->n_pinned - (p ? p->pin->n / KV_PAGE_TOKENS : 0);
-    uint32_t run = r->limit > r->n_prompt ? r->limit - 1 : r->limit;
-    if (kv_pages_for(run) <= n_pages - others)
-        return 0;
-    st_err_set(err, ST_ELIMIT, "%u tokens take %u pages of %u, %u of which are pinned",
-               run, kv_pages_for(run), n_pages, others);
-    st_err_hint(err, "ask for fewer new tokens, or give the engine more kv_bytes");
-    return ST_ELIMIT;
-}
-
-static int place_check(sched *s, uint64_t key, st_err *err)
-{
-    uint32_t held = 0;
-    for (uint32_t i = 0; i < s->max_requests; i++)
-        held += s->ids[i] != 0 && s->keys[i] == key;
-    if (!s->draining && s->n_free > 0 && held < KEY_SHARE * (uint64_t)s->n_free)
-        return 0;
-    s->n_refused++;
-    if (s->draining)
-        return st_err_set(err, ST_EBUSY, "no more requests are accepted");
-    st_err_set(err, ST_EBUSY, "%u requests are waiting, %u of this client",
-               s->max_requests - s->n_free, held);
-    st_err_hint(err, "try again in %.1f s", (double)s->shown.retry_us / 1e6);
-    return ST_EBUSY;
-}
-
-/* Under the lock. */
-static int request_post(sched *s, req *r, sched_id *ret_id, st_err *err)
-{
-    int rc = pages_check(s, r, err);
-    if (rc == 0)
-        rc = place_check(s, r->ask.key, err);
-    if (rc < 0)
-        return rc;
-    uint32_t at = s->free[--s->n_free];
-    *ret_id = s->ids[at] = r->id = ++s->n_submitted << ID_SLOT_BITS | at;
-    s->reqs[at] = *r;
-    s->keys[at] = r->ask.key;
-    s->inbox[s->n_inbox++] = at;
-    if (r->ask.prefix)
-        r->ask.prefix->n_refs++;
-    pthread_cond_signal(&s->came);
-    return 0;
-}
-
-int sched_submit(sched *s, const sched_request *request, sched_id *ret_id, st_err *err)
-{
-    req r;
-    int rc = request_make(s, request, &r, err);
-    if (rc < 0)
-        return rc;
-    pthread_mutex_lock(&s->lock);
-    rc = request_post(s, &r, ret_id, err);
-    pthread_mutex_unlock(&s->lock);
-    if (rc < 0)
-        st_free(r.tokens);
-    return rc;
-}
-
-/* --- and go */
+/* --- ends */
 
 static void slot_release(sched *s, uint32_t at)
 {
@@ -466,7 +316,7 @@ static int pin_check(sched *s, const int32_t *tokens, uint32_t n, st_err *err)
         st_err_hint(err, "unpin another, or give the engine more kv_bytes");
         return ST_ELIMIT;
     }
-    return ids_check(s, tokens, n, err);
+    return req_ids_check(s, tokens, n, err);
 }
 
 int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,

@@ -157,7 +157,10 @@ bool room_pages(sched *s, uint32_t n);  /* reserve n free pages; takes nobody's 
 void room_give_way(sched *s);           /* preempt the one that stands last */
 void room_leave(sched *s, uint32_t at); /* live no more; its text is kept in the tree */
 
-/* --- ends */
+/* --- beginnings and ends */
+
+ST_NODISCARD int req_ids_check(const sched *s, const int32_t *ids, uint32_t n,
+                               st_err *err);
 
 /* Tell its owner, give the slot back. */
 void req_end(sched *s, uint32_t at, sched_end end, const st_err *err);

@@ -1,25 +1,5 @@
-/* tests/test_sched.c - a request gives the same bytes in any company.
- *
- * Every request is compared with itself run alone: one engine of one thread, one
- * sequence, no scheduler. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/mem.h"
-#include "base/rng.h"
-#include "engine/sched.h"
-#include "tests/fault.h"
-#include <math.h>
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define GOLDENS "../shared/goldens/"
+/* tests/test_sched.c - a request gives the same bytes in any company. */
+#include "tests/sched_job.h"
 
 static const char *const models[] = {
     GOLDENS "logits/llama-gqa/model-f32.gguf", GOLDENS "quant/models/llama-256-q4_0.gguf",
@@ -27,142 +7,6 @@ static const char *const models[] = {
     GOLDENS "logits/qwen2moe/model-f32.gguf",
 };
 static const char encoder[] = GOLDENS "logits/bert-mini/model-f32.gguf";
-
-enum { MOST = 180, STATES = 3, PREFIX = 70 }; /* tokens; layers asked for; tokens */
-
-typedef struct fixture {
-    model *m;
-    const model_info *info;
-    engine *plain; /* one thread, one text at a time */
-    sampler_work *work;
-    float *logits;
-    st_rng rng;
-} fixture;
-
-static bool have_goldens(void)
-{
-    if (access(GOLDENS "README.md", R_OK) == 0)
-        return true;
-    print_message("SKIP: " GOLDENS " is not here\n");
-    return false;
-}
-
-static uint32_t below(fixture *f, uint32_t n)
-{
-    return st_rng_below(&f->rng, n);
-}
-
-static void fixture_init(fixture *f, const char *path)
-{
-    st_err err = {0};
-    gguf *g;
-    engine_opts opts = {.n_threads = 1};
-    if (gguf_open(path, &g, &err) < 0 || model_load(g, NULL, &f->m, &err) < 0 ||
-        engine_new(f->m, &opts, &f->plain, &err) < 0)
-        fail_msg("%s: %s", path, err.message);
-    gguf_close(g);
-    f->info = model_about(f->m);
-    f->rng.state = 5;
-    f->logits = st_alloc_n(f->info->n_vocab, sizeof *f->logits);
-    assert_int_equal(sampler_work_new(f->info->n_vocab, &f->work, &err), 0);
-}
-
-static void fixture_done(fixture *f)
-{
-    sampler_work_free(f->work);
-    st_free(f->logits);
-    engine_free(f->plain);
-    model_free(f->m);
-}
-
-typedef struct job { /* a request, what it should give and what it gave */
-    sched_request ask;
-    sched_id id;
-    int32_t tokens[MOST]; /* without the prefix */
-    int32_t stop;
-    int32_t want[MOST], got[MOST];
-    uint32_t n_want, n_got;
-    sched_end want_end;
-    double want_logp[MOST], got_logp[MOST];
-    float *want_states, *got_states;
-    uint32_t n_done;
-    sched_result result;
-    int code;            /* of its error */
-    uint32_t stop_after; /* on_token says stop then; 0: never */
-    sched *cancel_in;    /* cancel `cancel` when the first token comes */
-    sched_id cancel;
-} job;
-
-static bool token_came(void *arg, const sched_token *t)
-{
-    job *j = arg;
-    assert_int_equal(j->n_done, 0);
-    assert_int_equal(t->index, j->n_got);
-    j->got_logp[j->n_got] = t->logp;
-    j->got[j->n_got++] = t->id;
-    if (j->cancel_in && j->n_got == 1)
-        sched_cancel(j->cancel_in, j->cancel);
-    return j->n_got != j->stop_after;
-}
-
-static void job_ended(void *arg, const sched_result *r)
-{
-    job *j = arg;
-    assert_int_equal(r->id, j->id);
-    j->n_done++;
-    j->result = *r;
-    j->code = r->end == SCHED_END_ERROR ? r->err->code : 0;
-    if (j->ask.kind == SCHED_GENERATE) {
-        assert_int_equal(r->n_new, j->n_got);
-        assert_memory_equal(r->tokens, j->got, j->n_got * sizeof *j->got);
-    }
-}
-
-/* The tokens of a job, made one after the other without a scheduler. */
-static void generate_alone(fixture *f, job *j, const int32_t *prefix, uint32_t n_prefix)
-{
-    const sched_generate *g = &j->ask.generate;
-    int32_t all[3 * MOST];
-    uint32_t n = n_prefix, fed = 0;
-    sampler s;
-    seq *q;
-    st_err err = {0};
-    memcpy(all, prefix, n_prefix * sizeof *all);
-    memcpy(all + n, j->tokens, j->ask.n * sizeof *all);
-    n += j->ask.n;
-    assert_int_equal(sampler_init(&s, &g->how, &err), 0);
-    assert_int_equal(seq_new(f->plain, &q, &err), 0);
-    j->want_end = SCHED_END_LENGTH;
-    for (j->n_want = 0; j->n_want < g->max_new && n <= engine_n_ctx(f->plain);) {
-        const uint32_t last = n - fed - 1;
-        float lse;
-        step_item item = {.s = q,
-                          .tokens = all + fed,
-                          .n = n - fed,
-                          .out = &last,
-                          .n_out = 1,
-                          .ret_logits = f->logits,
-                          .ret_lse = &lse};
-        if (engine_step(f->plain, &item, 1, &err) < 0)
-            fail_msg("%s", err.message);
-        fed = n;
-        float *copy = st_dup(f->logits, f->info->n_vocab * sizeof *copy);
-        int32_t id = sampler_pick(&s, f->work, all, n, f->logits);
-        double logp = (double)copy[id] - (double)lse;
-        st_free(copy);
-        if (id == j->stop) {
-            j->want_end = SCHED_END_STOP;
-            break;
-        }
-        j->want_logp[j->n_want] = g->logp ? logp : 0;
-        j->want[j->n_want++] = all[n++] = id;
-        if (j->n_want == j->stop_after) {
-            j->want_end = SCHED_END_STOP;
-            break;
-        }
-    }
-    seq_free(q);
-}
 
 static void job_draw_generate(fixture *f, job *j)
 {
@@ -197,18 +41,6 @@ static void job_draw_text(fixture *f, job *j)
                                   .from = below(f, 2),
                                   .ret_mean = j->got_states,
                                   .ret_last = j->got_states + size / 2};
-}
-
-static void text_alone(fixture *f, job *j)
-{
-    const int32_t *text = j->tokens;
-    step_states want = j->ask.states;
-    want.ret_mean = j->want_states;
-    want.ret_last = j->want_states + (size_t)STATES * f->info->n_embd;
-    int rc = j->ask.kind == SCHED_EMBED
-                 ? engine_embed(f->plain, &text, &j->ask.n, 1, j->want_states, NULL)
-                 : engine_states(f->plain, &text, &j->ask.n, &want, 1, NULL);
-    assert_int_equal(rc, 0);
 }
 
 /* Prompts of one key begin alike, so that there is something to reuse. */
@@ -246,35 +78,6 @@ static void job_draw(fixture *f, job *j, sched_prefix *prefix, const int32_t *be
     generate_alone(f, j, before, named ? PREFIX : 0);
 }
 
-static void job_check(const fixture *f, const job *j)
-{
-    assert_int_equal(j->n_done, 1);
-    if (j->result.end == SCHED_END_ERROR)
-        fail_msg("a request failed with %d", j->code);
-    if (j->ask.kind != SCHED_GENERATE) {
-        assert_memory_equal(j->got_states, j->want_states,
-                            2 * STATES * f->info->n_embd * sizeof(float));
-        return;
-    }
-    assert_int_equal(j->n_got, j->n_want);
-    assert_memory_equal(j->got, j->want, j->n_want * sizeof *j->want);
-    assert_memory_equal(j->got_logp, j->want_logp, j->n_want * sizeof *j->want_logp);
-    assert_int_equal(j->result.end, j->want_end);
-}
-
-static void job_done(job *j)
-{
-    st_free(j->want_states);
-    st_free(j->got_states);
-}
-
-static void submit(sched *s, job *j)
-{
-    st_err err = {0};
-    if (sched_submit(s, &j->ask, &j->id, &err) < 0)
-        fail_msg("%s", err.message);
-}
-
 static engine *engine_draw(fixture *f)
 {
     static const uint32_t batches[] = {0, 24, 100};
@@ -288,7 +91,7 @@ static engine *engine_draw(fixture *f)
     return e;
 }
 
-/* Random requests that come at random times. */
+/* Random requests that come at random times; some are cancelled at random times. */
 static void mix_once(fixture *f, uint32_t *ret_preempted, uint64_t *ret_cached)
 {
     enum { JOBS = 30 };
@@ -318,6 +121,11 @@ static void mix_once(fixture *f, uint32_t *ret_preempted, uint64_t *ret_cached)
             sched_prefix_unpin(s, prefix); /* while it is in use */
             prefix = NULL;
         }
+        if (came > 0 && below(f, 20) == 0) {
+            job *j = &jobs[below(f, came)];
+            j->is_cancelled = true; /* or it is over */
+            sched_cancel(s, j->id);
+        }
         left = sched_step(s);
     }
     for (int i = 0; i < JOBS; i++) {
@@ -327,7 +135,7 @@ static void mix_once(fixture *f, uint32_t *ret_preempted, uint64_t *ret_cached)
     }
     sched_stats_get(s, &stats);
     assert_int_equal(stats.waiting + stats.live, 0);
-    assert_int_equal(stats.finished, JOBS);
+    assert_int_equal(stats.finished + stats.failed, JOBS);
     assert_int_equal(stats.pages_free + stats.pages_cached + stats.pages_pinned, pages);
     *ret_cached += stats.tokens_cached;
     sched_prefix_unpin(s, prefix);
@@ -366,11 +174,200 @@ static void encoders_embed_in_company(void **state)
     fixture_done(&f);
 }
 
+/* Preemption, reuse, a prefix, draws with penalties: no step takes memory. */
+static void a_step_allocates_nothing(void **state)
+{
+    enum { JOBS = 24 };
+    static job jobs[JOBS];
+    (void)state;
+    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+        fixture f;
+        int32_t before[PREFIX];
+        sched_prefix *prefix;
+        sched *s;
+        sched_stats stats;
+        fixture_init(&f, models[i]);
+        const sched_opts opts = {.max_live = 6, .prefill_chunk = 20};
+        engine_opts eo = {.n_threads = 2,
+                          .max_batch = 64,
+                          .kv_bytes = 12 * model_kv_page_bytes(f.m, ST_F32)};
+        engine *e;
+        assert_int_equal(engine_new(f.m, &eo, &e, NULL), 0);
+        assert_int_equal(sched_new(e, &opts, &s, NULL), 0);
+        for (uint32_t k = 0; k < PREFIX; k++)
+            before[k] = (int32_t)below(&f, f.info->n_vocab);
+        assert_int_equal(sched_prefix_pin(s, before, PREFIX, &prefix, NULL), 0);
+        for (int k = 0; k < JOBS; k++) {
+            job_draw(&f, &jobs[k], prefix, before);
+            submit(s, &jobs[k]);
+        }
+        sched_cancel(s, jobs[3].id);
+        jobs[3].is_cancelled = true;
+        fault_arm(0);
+        while (sched_step(s))
+            continue;
+        sched_prefix_unpin(s, prefix);
+        long n = fault_disarm();
+        sched_stats_get(s, &stats);
+        assert_int_equal(n, 0);
+        assert_true(stats.preemptions > 0 && stats.tokens_cached > 0);
+        for (int k = 0; k < JOBS; k++) {
+            job_check(&f, &jobs[k]);
+            job_done(&jobs[k]);
+        }
+        sched_free(s);
+        engine_free(e);
+        fixture_done(&f);
+    }
+}
+
+static bool token_ignored(void *arg, const sched_token *t)
+{
+    (void)arg;
+    (void)t;
+    return true;
+}
+
+static void end_counted(void *arg, const sched_result *r)
+{
+    int *n = arg;
+    (void)r;
+    ++*n;
+}
+
+typedef struct sweep {
+    engine *e;
+    uint32_t pages;
+} sweep;
+
+static int work_all(void *arg)
+{
+    const sweep *w = arg;
+    const sched_opts opts = {.max_requests = 4, .max_live = 2};
+    const int32_t ids[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    int ended = 0, accepted = 0;
+    sched_prefix *prefix = NULL;
+    sched_request ask = {
+        .tokens = ids,
+        .n = 10,
+        .generate = {.how = SAMPLER_GREEDY, .max_new = 3, .on_token = token_ignored},
+        .done = end_counted,
+        .arg = &ended,
+    };
+    sched *s = NULL;
+    sched_id id;
+    int rc = sched_new(w->e, &opts, &s, NULL);
+    if (rc == 0)
+        rc = sched_prefix_pin(s, ids, 4, &prefix, NULL);
+    ask.prefix = prefix;
+    for (int i = 0; i < 3 && rc == 0; i++) {
+        rc = sched_submit(s, &ask, &id, NULL);
+        accepted += rc == 0;
+    }
+    while (s && sched_step(s))
+        continue;
+    if (s)
+        sched_prefix_unpin(s, prefix);
+    sched_free(s);
+    assert_int_equal(ended, accepted);
+    assert_int_equal(engine_free_pages(w->e), w->pages);
+    return rc;
+}
+
+static void memory_runs_out(void **state)
+{
+    fixture f;
+    (void)state;
+    if (!have_goldens())
+        return;
+    fixture_init(&f, models[0]);
+    sweep w = {f.plain, engine_free_pages(f.plain)};
+    assert_true(fault_sweep(work_all, &w, 1) > 25);
+    fixture_done(&f);
+}
+
+typedef struct client {
+    sched *s;
+    job *jobs;
+    uint32_t n;
+    st_rng rng;
+} client;
+
+static void pause_us(uint32_t us)
+{
+    nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
+}
+
+static void *client_main(void *arg)
+{
+    client *c = arg;
+    sched_stats stats;
+    for (uint32_t i = 0; i < c->n; i++) {
+        while (sched_submit(c->s, &c->jobs[i].ask, &c->jobs[i].id, NULL) == ST_EBUSY)
+            pause_us(200);
+        if (st_rng_below(&c->rng, 6) == 0) {
+            c->jobs[i].is_cancelled = true;
+            sched_cancel(c->s, c->jobs[i].id);
+        }
+        sched_stats_get(c->s, &stats);
+        if (st_rng_below(&c->rng, 4) == 0)
+            pause_us(st_rng_below(&c->rng, 1000));
+    }
+    return NULL;
+}
+
+/* Two clients submit and cancel while the owner steps and sleeps. */
+static void clients_come_from_other_threads(void **state)
+{
+    enum { CLIENTS = 2, EACH = 30 };
+    static job jobs[CLIENTS][EACH];
+    client clients[CLIENTS];
+    pthread_t threads[CLIENTS];
+    fixture f;
+    sched *s;
+    (void)state;
+    if (!have_goldens())
+        return;
+    fixture_init(&f, models[1]);
+    const sched_opts opts = {.max_requests = 8, .max_live = 4};
+    engine *e = engine_draw(&f);
+    assert_int_equal(sched_new(e, &opts, &s, NULL), 0);
+    for (uint32_t c = 0; c < CLIENTS; c++) {
+        for (int i = 0; i < EACH; i++) {
+            job_draw(&f, &jobs[c][i], NULL, NULL);
+            jobs[c][i].ask.key = c;
+        }
+        clients[c] = (client){s, jobs[c], EACH, {c}};
+    }
+    for (uint32_t c = 0; c < CLIENTS; c++)
+        assert_int_equal(pthread_create(&threads[c], NULL, client_main, &clients[c]), 0);
+    for (uint64_t ended = 0; ended < CLIENTS * EACH;) {
+        sched_stats stats;
+        while (sched_wait(s, 1000) && sched_step(s))
+            continue;
+        sched_stats_get(s, &stats);
+        ended = stats.finished + stats.failed;
+    }
+    for (uint32_t c = 0; c < CLIENTS; c++) {
+        pthread_join(threads[c], NULL);
+        for (int i = 0; i < EACH; i++) {
+            job_check(&f, &jobs[c][i]);
+            job_done(&jobs[c][i]);
+        }
+    }
+    sched_free(s);
+    engine_free(e);
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(encoders_embed_in_company),
+        cmocka_unit_test(a_step_allocates_nothing),
+        cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(clients_come_from_other_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
