@@ -3,7 +3,8 @@
  * A page covers KV_PAGE_TOKENS positions of every layer.  Pages are counted, so sequences
  * with a common prefix share them; a shared page is read-only.
  *
- * Threads: the engine's owner only.  Memory: all taken by kvpool_new(). */
+ * Threads: the engine's owner only.  Memory: all addresses are taken by kvpool_new(), and
+ * memory only by pages that were in use; an empty pool gives back what a burst took. */
 #ifndef ENGINE_KVPOOL_H
 #define ENGINE_KVPOOL_H
 #include "base/err.h"

@@ -1362,10 +1362,42 @@ static void pages_are_counted(void **state)
     kvpool_free(pool);
 }
 
+/* Memory that was given back reads as zeros. */
+static void an_empty_pool_gives_memory_back(void **state)
+{
+    enum { PAGE = 1 << 20, N = 80 };
+    kvpool *pool;
+    kv_page pages[N];
+    (void)state;
+    assert_int_equal(kvpool_new(PAGE, N, &pool, NULL), 0);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(kvpool_take(pool, N, pages), 0);
+        for (uint32_t i = 0; i < N; i++) {
+            assert_int_equal(pages[i], i); /* the lowest first, again after a burst */
+            memset(kvpool_base(pool) + (size_t)i * PAGE, 0x5A, PAGE);
+        }
+        for (uint32_t i = 0; i < N; i++)
+            if (i * 7 % N != N - 1)
+                kvpool_unref(pool, i * 7 % N);
+        const unsigned char *last = kvpool_base(pool) + (size_t)(N - 1) * PAGE;
+        assert_int_equal(last[PAGE / 2], 0x5A); /* one page is still held */
+        kvpool_unref(pool, N - 1);
+        assert_int_equal(kvpool_n_free(pool), N);
+        assert_int_equal(last[PAGE / 2], 0);
+        assert_int_equal(*kvpool_base(pool), 0x5A);
+    }
+    assert_int_equal(kvpool_take(pool, 2, pages), 0);
+    kvpool_unref(pool, pages[0]);
+    kvpool_unref(pool, pages[1]);
+    assert_int_equal(*kvpool_base(pool), 0x5A); /* few pages are kept */
+    kvpool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_counted),
+        cmocka_unit_test(an_empty_pool_gives_memory_back),
         cmocka_unit_test(feeding_changes_nothing),
         cmocka_unit_test(halves_change_nothing),
         cmocka_unit_test(forks_and_cuts_are_exact),

@@ -59,10 +59,29 @@ static int missing(uint32_t rank, const gguf_str *m, st_err *err)
                       rank, m->len > 60 ? 60 : (int)m->len, m->data);
 }
 
+typedef struct merge_read { /* what reading the list carries from merge to merge */
+    char *whole;            /* the result's spelling */
+    uint32_t expected; /* the result's id when the vocabulary has the merges' order */
+} merge_read;
+
+/* The piece that is spelled r->whole.  Most vocabularies were built merge by merge, so
+ * the next piece is tried before the map is. */
+static bool find_result(const tok *t, merge_read *r, size_t len, uint32_t *ret_id)
+{
+    const piece *p = &t->pieces[r->expected < t->n ? r->expected : 0];
+    *ret_id = (uint32_t)(p - t->pieces);
+    if ((p->text_len != len || memcmp(p->text, r->whole, len) != 0) &&
+        !st_map_get(&t->by_text, r->whole, len, ret_id))
+        return false;
+    r->expected = *ret_id + 1;
+    return true;
+}
+
 /* "left right": pieces hold no space, but one may be a lone character of any kind. */
-static int add_merge(tok *t, const gguf_str *m, uint32_t rank, char *whole, st_sha *sha,
+static int add_merge(tok *t, const gguf_str *m, uint32_t rank, merge_read *r, st_sha *sha,
                      st_err *err)
 {
+    char *whole = r->whole;
     const char *gap = m->len > 2 ? memchr(m->data + 1, ' ', m->len - 2) : NULL;
     uint32_t left, right, id;
     if (!gap || m->len > 2 * (size_t)TOK_MAX_PIECE)
@@ -72,7 +91,7 @@ static int add_merge(tok *t, const gguf_str *m, uint32_t rank, char *whole, st_s
     memcpy(whole + n_left, gap + 1, n_right);
     if (!st_map_get(&t->by_text, whole, n_left, &left) ||
         !st_map_get(&t->by_text, whole + n_left, n_right, &right) ||
-        !st_map_get(&t->by_text, whole, n_left + n_right, &id))
+        !find_result(t, r, n_left + n_right, &id))
         return missing(rank, m, err);
     uint32_t row[] = {left, right, id};
     st_sha_add(sha, row, sizeof row);
@@ -104,14 +123,14 @@ int merges_load(tok *t, const gguf *g, st_sha *sha, st_err *err)
     int rc = gguf_strings(g, KEY_MERGES, &merges, &n, err);
     if (rc)
         return rc;
-    char *whole = st_alloc(2 * (size_t)TOK_MAX_PIECE);
-    if (!whole)
+    merge_read r = {.whole = st_alloc(2 * (size_t)TOK_MAX_PIECE)};
+    if (!r.whole)
         rc = st_err_set(err, ST_ENOMEM, "out of memory for %zu merges", n);
     if (!rc)
         rc = make_table(t, n, err);
     for (size_t i = 0; !rc && i < n; i++)
-        rc = add_merge(t, &merges[i], (uint32_t)i, whole, sha, err);
-    st_free(whole);
+        rc = add_merge(t, &merges[i], (uint32_t)i, &r, sha, err);
+    st_free(r.whole);
     st_free(merges);
     return rc;
 }
