@@ -24,8 +24,8 @@ void axpy_c(float *y, float a, const float *x, uint32_t n);
 float dot_c(const float *a, const float *b, uint32_t n);
 void silu_mul_c(float *g, const float *u, uint32_t n);
 void gelu_tanh_mul_c(float *g, const float *u, uint32_t n);
-void gelu_erf_c(float *x, uint32_t n);
-void gelu_tanh_c(float *x, uint32_t n);
+void gelu_erf_c(float *x, const float *b, uint32_t n);
+void gelu_tanh_c(float *x, const float *b, uint32_t n);
 void softmax_c(float *x, uint32_t n);
 void rope_c(float *x, const float *cos, const float *sin, uint32_t half, bool neox);
 void kv_store_c(const kkv *kv, const uint32_t *pages, uint32_t slot, const float *k,

@@ -145,9 +145,10 @@ typedef struct kern {
     float (*dot)(const float *a, const float *b, uint32_t n);
     void (*silu_mul)(float *g, const float *u, uint32_t n); /* g = silu(g) * u */
     void (*gelu_tanh_mul)(float *g, const float *u,
-                          uint32_t n);      /* g = gelu_tanh(g) * u */
-    void (*gelu_erf)(float *x, uint32_t n); /* exact GELU, in place */
-    void (*gelu_tanh)(float *x, uint32_t n);
+                          uint32_t n);                      /* g = gelu_tanh(g) * u */
+    void (*gelu_erf)(float *x, const float *b, uint32_t n); /* x = GELU(x + b), exact; b
+                                                             * may be NULL */
+    void (*gelu_tanh)(float *x, const float *b, uint32_t n);
     void (*softmax)(float *x, uint32_t n); /* in place, max-shifted */
 
     /* Rotate pairs of one head vector: `half` pairs with cos/sin tables [half].

@@ -78,16 +78,18 @@ void gelu_tanh_mul_c(float *g, const float *u, uint32_t n)
         g[i] = gelu_tanh_one(g[i]) * u[i];
 }
 
-void gelu_erf_c(float *x, uint32_t n)
+void gelu_erf_c(float *x, const float *b, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        x[i] = 0.5f * x[i] * erfcf(-x[i] * 0.70710678118654752f);
+    for (uint32_t i = 0; i < n; i++) {
+        float v = x[i] + (b ? b[i] : 0);
+        x[i] = 0.5f * v * erfcf(-v * 0.70710678118654752f);
+    }
 }
 
-void gelu_tanh_c(float *x, uint32_t n)
+void gelu_tanh_c(float *x, const float *b, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        x[i] = gelu_tanh_one(x[i]);
+        x[i] = gelu_tanh_one(x[i] + (b ? b[i] : 0));
 }
 
 void softmax_c(float *x, uint32_t n)

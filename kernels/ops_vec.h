@@ -137,16 +137,25 @@ ST_INLINE void gelu_tanh_mul_vec(float *g, const float *u, uint32_t n)
                        n - i));
 }
 
-ST_INLINE void gelu_erf_vec(float *x, uint32_t n)
+/* x[i] + b[i] for up to 16 of the n - i that are left. */
+ST_INLINE vec biased(const float *x, const float *b, uint32_t i, uint32_t n)
 {
-    VEC_LOOP(n, v_store(x + i, v_gelu_erf(v_load(x + i))),
-             v_store_n(x + i, v_gelu_erf(v_load_n(x + i, n - i)), n - i));
+    vec v = n - i < 16 ? v_load_n(x + i, n - i) : v_load(x + i);
+    if (!b)
+        return v;
+    return v_add(v, n - i < 16 ? v_load_n(b + i, n - i) : v_load(b + i));
 }
 
-ST_INLINE void gelu_tanh_vec(float *x, uint32_t n)
+ST_INLINE void gelu_erf_vec(float *x, const float *b, uint32_t n)
 {
-    VEC_LOOP(n, v_store(x + i, v_gelu_tanh(v_load(x + i))),
-             v_store_n(x + i, v_gelu_tanh(v_load_n(x + i, n - i)), n - i));
+    VEC_LOOP(n, v_store(x + i, v_gelu_erf(biased(x, b, i, n))),
+             v_store_n(x + i, v_gelu_erf(biased(x, b, i, n)), n - i));
+}
+
+ST_INLINE void gelu_tanh_vec(float *x, const float *b, uint32_t n)
+{
+    VEC_LOOP(n, v_store(x + i, v_gelu_tanh(biased(x, b, i, n))),
+             v_store_n(x + i, v_gelu_tanh(biased(x, b, i, n)), n - i));
 }
 
 ST_INLINE void rms_norm_vec(const float *x, const float *w, float eps, uint32_t n,

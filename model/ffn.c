@@ -45,17 +45,22 @@ static void xielu_run(const xielu *p, float *x, uint32_t n)
     }
 }
 
-static void activate_alone(const kern *k, const ffn *f, float *x, uint32_t n)
+/* x = act(x + bias); the bias may be NULL. */
+static void activate_alone(const kern *k, const ffn *f, const float *bias, float *x,
+                           uint32_t n)
 {
+    const bool fused = f->act == ACT_GELU_TANH || f->act == ACT_GELU_ERF;
+    if (bias && !fused)
+        k->add(x, bias, n);
     switch (f->act) {
     case ACT_SILU:
         silu(x, n);
         break;
     case ACT_GELU_TANH:
-        k->gelu_tanh(x, n);
+        k->gelu_tanh(x, bias, n);
         break;
     case ACT_GELU_ERF:
-        k->gelu_erf(x, n);
+        k->gelu_erf(x, bias, n);
         break;
     case ACT_RELU2:
         relu2(x, n);
@@ -81,7 +86,7 @@ static void activate_gated(const kern *k, const ffn *f, float *g, const float *u
     case ACT_GELU_ERF:
     case ACT_RELU2:
     case ACT_XIELU:
-        activate_alone(k, f, g, n);
+        activate_alone(k, f, NULL, g, n);
         k->mul(g, u, n);
         break;
     case ACT_SWIGLU_CLAMP:
@@ -92,13 +97,12 @@ static void activate_gated(const kern *k, const ffn *f, float *g, const float *u
 
 void ffn_activate(const kern *k, const ffn *f, float *up, float *act)
 {
-    if (f->up.bias)
-        k->add(up, f->up.bias, f->up.w.rows);
     if (!f->gated) {
-        memcpy(act, up, f->n_ff * sizeof *act);
-        activate_alone(k, f, act, f->n_ff);
+        activate_alone(k, f, f->up.bias, act, f->n_ff);
         return;
     }
+    if (f->up.bias)
+        k->add(up, f->up.bias, f->up.w.rows);
     if (!f->gate.w.data) { /* the gate is the first half of up */
         memcpy(act, up, f->n_ff * sizeof *act);
         up += f->n_ff;
@@ -132,7 +136,7 @@ void ffn_run(const pass *p, const ffn *f, const kact *x, float *ret)
     model_work *wk = p->wk;
     ffn_step s = {p, f, wk->act, work_quantised(&f->down.w), f->up.w.rows};
     const product first[] = {
-        {&f->up.w, *x, wk->up, s.ld_up},
+        {&f->up.w, *x, f->gated ? wk->up : wk->act_rows, s.ld_up},
         {&f->gate.w, *x, wk->act_rows, f->n_ff},
     };
     s.act.n = x->n;

@@ -44,7 +44,8 @@ void layer_norm_row(const model *m, const norm *w, const float *x, uint32_t n, f
 /* ret[x->n, n_embd] = f(x), without down's bias.  Uses wk->up and wk->act. */
 void ffn_run(const pass *p, const ffn *f, const kact *x, float *ret);
 bool ffn_quantised(const ffn *f); /* does it read x in 8 bits? */
-/* Activation of one row: act[n_ff] from up, and from itself when gated apart. */
+/* Activation of one row, act[n_ff]: in place, times up when gated apart, or from up when
+ * the gate is its first half. */
 void ffn_activate(const kern *k, const ffn *f, float *up, float *act);
 
 /* Store what later tokens need of p->h; then att rows of the live tokens. */

@@ -96,16 +96,20 @@ static void curves_check(check *c, uint32_t n, float scale)
         pairs[i].want(want, u, n);
         near_check(c, pairs[i].what, got, want, n, 2e-6, 2e-7);
     }
-    memcpy(got, x, n * sizeof *x);
-    memcpy(want, x, n * sizeof *x);
-    c->k->gelu_erf(got, n);
-    c->c->gelu_erf(want, n);
-    near_check(c, "gelu_erf", got, want, n, 5e-7, 1e-7);
-    memcpy(got, x, n * sizeof *x);
-    memcpy(want, x, n * sizeof *x);
-    c->k->gelu_tanh(got, n);
-    c->c->gelu_tanh(want, n);
-    near_check(c, "gelu_tanh", got, want, n, 2e-6, 1e-7);
+    for (int biased = 0; biased < 2; biased++) {
+        const float *b = biased ? u : NULL;
+        memcpy(got, x, n * sizeof *x);
+        memcpy(want, x, n * sizeof *x);
+        c->k->gelu_erf(got, b, n);
+        c->c->gelu_erf(want, b, n);
+        near_check(c, biased ? "gelu_erf biased" : "gelu_erf", got, want, n, 5e-7, 1e-7);
+        memcpy(got, x, n * sizeof *x);
+        memcpy(want, x, n * sizeof *x);
+        c->k->gelu_tanh(got, b, n);
+        c->c->gelu_tanh(want, b, n);
+        near_check(c, biased ? "gelu_tanh biased" : "gelu_tanh", got, want, n, 2e-6,
+                   1e-7);
+    }
     memcpy(got, x, n * sizeof *x);
     memcpy(want, x, n * sizeof *x);
     c->k->softmax(got, n);
@@ -317,14 +321,14 @@ static void run_gelu_erf(void *arg)
 {
     ops_bench *b = arg;
     memcpy(b->y, b->x, 1024 * sizeof(float));
-    b->k->gelu_erf(b->y, 1024);
+    b->k->gelu_erf(b->y, NULL, 1024);
 }
 
 static void run_gelu_tanh(void *arg)
 {
     ops_bench *b = arg;
     memcpy(b->y, b->x, 1024 * sizeof(float));
-    b->k->gelu_tanh(b->y, 1024);
+    b->k->gelu_tanh(b->y, NULL, 1024);
 }
 
 static void run_softmax(void *arg)
