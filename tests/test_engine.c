@@ -890,7 +890,7 @@ static void options_are_exact(void **state)
         fixture f;
         fixture_init(&f, models[i]);
         for (int32_t end = -1; end <= 2; end += 3) {
-            engine *e = engine_make(f.m, 2, end < 0 ? 0 : 16); /* two passes */
+            engine *e = engine_make(f.m, 2, end < 0 ? 0 : 8); /* 8: several trees */
             int32_t prompt[30], more[3];
             double logp[N];
             options *o;
