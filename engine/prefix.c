@@ -172,13 +172,11 @@ static void seq_append_page(seq *s, kv_page page, uint32_t n_tokens)
 void prefix_tree_attach(prefix_tree *t, uint64_t key, const prefix_pin *pin, seq *s,
                         const int32_t *tokens, uint32_t n)
 {
-    uint32_t whole = pin && pin->ready ? pin->n / KV_PAGE_TOKENS : 0, last = NO_NODE;
+    uint32_t whole = pin ? pin->n / KV_PAGE_TOKENS : 0, last = NO_NODE;
     place at = {key, pin ? pin->id : 0, NO_NODE, NULL};
     assert(s->len == 0 && s->n_pages == 0);
     for (uint32_t i = 0; i < whole; i++)
-        seq_append_page(s, pin->pages[i], KV_PAGE_TOKENS);
-    if (pin && !pin->ready)
-        return; /* what stands after it is of no use without it */
+        seq_append_page(s, pin->s->pages[i], KV_PAGE_TOKENS);
     while (s->len + KV_PAGE_TOKENS < n) {
         at.tokens = tokens + s->len;
         at.parent = node_find(t, &at);
@@ -188,7 +186,7 @@ void prefix_tree_attach(prefix_tree *t, uint64_t key, const prefix_pin *pin, seq
         seq_append_page(s, t->nodes[last].page, KV_PAGE_TOKENS);
     }
     if (pin && last == NO_NODE && pin->n % KV_PAGE_TOKENS != 0)
-        seq_append_page(s, pin->pages[whole], pin->n % KV_PAGE_TOKENS);
+        seq_append_page(s, pin->s->pages[whole], pin->n % KV_PAGE_TOKENS);
     path_touch(t, last);
 }
 
@@ -197,8 +195,6 @@ void prefix_tree_keep(prefix_tree *t, uint64_t key, const prefix_pin *pin, const
 {
     place at = {key, pin ? pin->id : 0, NO_NODE, NULL};
     uint32_t first = pin ? pin->n / KV_PAGE_TOKENS : 0;
-    if (pin && !pin->ready)
-        return;
     for (uint32_t i = first; i < s->len / KV_PAGE_TOKENS; i++) {
         at.tokens = tokens + i * KV_PAGE_TOKENS;
         uint32_t node = node_find(t, &at);
@@ -236,39 +232,32 @@ uint32_t prefix_tree_evict(prefix_tree *t, uint32_t n)
 int prefix_pin_new(prefix_tree *t, const int32_t *tokens, uint32_t n,
                    prefix_pin **ret_pin, st_err *err)
 {
+    int rc = ST_ENOMEM;
     prefix_pin *pin = st_zalloc_n(1, sizeof *pin);
     if (!pin)
         goto fail;
     pin->n = n;
-    pin->tokens = st_alloc_n(n, sizeof *pin->tokens);
-    pin->pages = st_alloc_n(kv_pages_for(n), sizeof *pin->pages);
-    if (!pin->tokens || !pin->pages)
+    pin->tokens = st_dup(tokens, n * sizeof *tokens);
+    if (!pin->tokens || (rc = seq_new(t->engine, &pin->s, err)) < 0)
         goto fail;
-    memcpy(pin->tokens, tokens, n * sizeof *tokens);
     pin->id = ++t->n_pins;
     *ret_pin = pin;
     return 0;
 fail:
-    prefix_pin_free(t, pin);
-    return st_err_set(err, ST_ENOMEM, "no memory for a prefix of %u tokens", n);
+    prefix_pin_free(pin);
+    return st_err_set(err, rc, "no memory for a prefix of %u tokens", n);
 }
 
-void prefix_pin_free(prefix_tree *t, prefix_pin *pin)
+void prefix_pin_free(prefix_pin *pin)
 {
     if (!pin)
         return;
-    for (uint32_t i = 0; pin->ready && i < kv_pages_for(pin->n); i++)
-        kvpool_unref(t->engine->pool, pin->pages[i]);
-    st_free(pin->pages);
+    seq_free(pin->s);
     st_free(pin->tokens);
     st_free(pin);
 }
 
-void prefix_pin_fill(prefix_tree *t, prefix_pin *pin, const seq *s)
+bool prefix_pin_is_full(const prefix_pin *pin)
 {
-    assert(!pin->ready && s->len == pin->n);
-    memcpy(pin->pages, s->pages, s->n_pages * sizeof *s->pages);
-    for (uint32_t i = 0; i < s->n_pages; i++)
-        kvpool_ref(t->engine->pool, pin->pages[i]);
-    pin->ready = true;
+    return seq_len(pin->s) == pin->n;
 }

@@ -1,13 +1,13 @@
 /* engine/prefix.h - pages of text that was run, kept for those who may reuse it.
  *
- *   pin (tokens, pages)          a contract's prefix: its whole pages and a partial last
- *    '-- node -- node -- node    whole pages of one key's text after it
+ *   pin (tokens, a sequence)     a contract's prefix
+ *    '-- node -- node -- node    whole pages of one key's text after its whole pages
  *   (no pin)
  *    '-- node -- node
  *
  * A node belongs to one key: no walk of another key's text reaches it.  Pins are reached
  * by holding them.  Nodes that no sequence uses are given up, least recently used first;
- * a pin's pages only when it is freed.
+ * a pin's pages only when it is freed.  A pin is of use once its sequence is full.
  *
  * Threads: the engine's owner.  Memory: all taken by prefix_tree_new, a pin's by pin_new.
  */
@@ -21,8 +21,7 @@ typedef struct prefix_pin {
     uint64_t id; /* never given twice */
     int32_t *tokens;
     uint32_t n;
-    kv_page *pages; /* [kv_pages_for(n)], once ready */
-    bool ready;
+    seq *s; /* holds the first seq_len of them */
 } prefix_pin;
 
 ST_NODISCARD int prefix_tree_new(engine *e, prefix_tree **ret_tree, st_err *err);
@@ -30,12 +29,11 @@ void prefix_tree_free(prefix_tree *t); /* NULL allowed */
 
 ST_NODISCARD int prefix_pin_new(prefix_tree *t, const int32_t *tokens, uint32_t n,
                                 prefix_pin **ret_pin, st_err *err);
-void prefix_pin_free(prefix_tree *t, prefix_pin *pin); /* NULL allowed */
-/* Keep the pages of a sequence that holds exactly the pin's tokens. */
-void prefix_pin_fill(prefix_tree *t, prefix_pin *pin, const seq *s);
+void prefix_pin_free(prefix_pin *pin); /* NULL allowed */
+bool prefix_pin_is_full(const prefix_pin *pin);
 
 /* Give an empty sequence the longest beginning of tokens[0, n) that is kept for `key`
- * after `pin` (NULL: none), less than n tokens. */
+ * after `pin` (NULL: none; else full), less than n tokens. */
 void prefix_tree_attach(prefix_tree *t, uint64_t key, const prefix_pin *pin, seq *s,
                         const int32_t *tokens, uint32_t n);
 /* Keep the whole pages of a sequence that holds tokens[0, seq_len). */

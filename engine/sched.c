@@ -66,11 +66,12 @@ static int step_make(sched *s)
     if (!st_mul_ok(s->max_live, info->has_head ? s->n_vocab : 1, &logits) ||
         !st_mul_ok(batch, embeds ? info->n_embd : 1, &vectors))
         return ST_ENOMEM;
+    s->max_turns = engine_max_seqs(s->engine);
     s->live = st_alloc_n(s->max_live, sizeof *s->live);
-    s->turns = st_alloc_n(s->max_live, sizeof *s->turns);
-    s->items = st_alloc_n(s->max_live, sizeof *s->items);
-    s->best = st_alloc_n(s->max_live, sizeof *s->best);
-    s->lse = st_alloc_n(s->max_live, sizeof *s->lse);
+    s->turns = st_alloc_n(s->max_turns, sizeof *s->turns);
+    s->items = st_alloc_n(s->max_turns, sizeof *s->items);
+    s->best = st_alloc_n(s->max_turns, sizeof *s->best);
+    s->lse = st_alloc_n(s->max_turns, sizeof *s->lse);
     s->logits = st_aligned_n(logits, sizeof *s->logits);
     s->texts = st_alloc_n(batch, sizeof *s->texts);
     s->text_tokens = st_alloc_n(batch, sizeof *s->text_tokens);
@@ -294,12 +295,14 @@ void prefix_unref(sched *s, sched_prefix *p)
 {
     pthread_mutex_lock(&s->lock);
     bool last = --p->n_refs == 0;
-    if (last)
+    if (last) {
+        s->n_pins--;
         s->n_pinned -= kv_pages_for(p->pin->n);
+    }
     pthread_mutex_unlock(&s->lock);
     if (!last)
         return;
-    prefix_pin_free(s->tree, p->pin);
+    prefix_pin_free(p->pin);
     st_free(p);
 }
 
@@ -316,6 +319,9 @@ static int pin_check(sched *s, const int32_t *tokens, uint32_t n, st_err *err)
         st_err_hint(err, "unpin another, or give the engine more kv_bytes");
         return ST_ELIMIT;
     }
+    if (s->n_pins >= engine_max_seqs(s->engine) / 2)
+        return st_err_set(err, ST_ELIMIT, "%u prefixes are half of all sequences",
+                          s->n_pins);
     return req_ids_check(s, tokens, n, err);
 }
 
@@ -333,9 +339,9 @@ int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
         st_free(p);
         return rc;
     }
-    p->maker = NO_REQ;
     p->n_refs = 1;
     pthread_mutex_lock(&s->lock);
+    s->n_pins++;
     s->n_pinned += kv_pages_for(n);
     pthread_mutex_unlock(&s->lock);
     *ret_prefix = p;

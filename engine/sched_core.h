@@ -26,7 +26,7 @@ enum { NO_REQ = UINT32_MAX, CLASSES = 2, ID_SLOT_BITS = 20 };
 
 struct sched_prefix {
     prefix_pin *pin;
-    uint32_t maker;  /* the live request that is running it, or NO_REQ */
+    bool in_turn;    /* tokens of it are run in the current step */
     uint32_t n_refs; /* under lock: requests that name it, and the pin itself */
 };
 
@@ -64,12 +64,13 @@ typedef struct flow {
     bool held; /* its first one cannot go on in this step */
 } flow;
 
-typedef struct turn { /* a request's part in a step */
+typedef struct turn { /* a sequence's part in a step */
     uint32_t req;
-    uint32_t n;     /* tokens */
-    uint32_t pages; /* that it will take */
-    uint32_t last;  /* the output: n - 1 */
-    bool gives;     /* has an output */
+    sched_prefix *prefix; /* NULL; or it is run for the request, which waits for it */
+    uint32_t n;           /* tokens */
+    uint32_t pages;       /* that it will take */
+    uint32_t last;        /* the output: n - 1 */
+    bool gives;           /* has an output */
     sched_token token;
 } turn;
 
@@ -99,15 +100,16 @@ struct sched {
     uint64_t each_us;    /* between two ends, a moving mean */
 
     /* the current step */
-    turn *turns; /* [max_live] */
+    turn *turns;        /* [max_turns] */
+    uint32_t max_turns; /* live requests, and prefixes that are being run */
     uint32_t n_turns;
-    uint32_t reserved;   /* free pages that turns and texts will take */
-    uint32_t text_pages; /* of those, the texts' */
-    step_item *items;    /* [max_live] */
-    int32_t *best;       /* [max_live] */
-    float *lse;          /* [max_live] */
-    float *logits;       /* [max_live, n_vocab], touched by those that draw */
-    draw *draws;         /* [workers] */
+    uint32_t reserved;    /* free pages that turns and texts will take */
+    uint32_t other_pages; /* of those, the ones that no live request takes */
+    step_item *items;     /* [max_turns] */
+    int32_t *best;        /* [max_turns] */
+    float *lse;           /* [max_turns] */
+    float *logits;        /* [max_live, n_vocab], touched by those that draw */
+    draw *draws;          /* [workers] */
     uint32_t n_draws;
     uint32_t *texts; /* [max_batch] requests whose states are wanted */
     uint32_t n_texts;
@@ -130,7 +132,8 @@ struct sched {
     uint64_t *keys; /* [max_requests] of the slots in use */
     bool draining;
     bool stopping;
-    bool changed;      /* drained or stopped since the last wait */
+    bool changed; /* drained or stopped since the last wait */
+    uint32_t n_pins;
     uint32_t n_pinned; /* pages that pins hold or will hold */
     uint64_t n_refused;
     sched_stats shown;
@@ -153,8 +156,11 @@ uint32_t flow_next(const sched *s, bool may_enter);
 bool room_admit(sched *s, uint32_t at);
 /* Take `n` tokens of a live request into the step.  False when it was preempted. */
 bool room_turn(sched *s, uint32_t at, uint32_t n);
-bool room_pages(sched *s, uint32_t n);  /* reserve n free pages; takes nobody's place */
-void room_give_way(sched *s);           /* preempt the one that stands last */
+/* Take n tokens of a prefix into the step for a request that waits for it.  False when
+ * there is no room. */
+bool room_prefix(sched *s, uint32_t at, uint32_t n);
+bool room_text(sched *s, uint32_t at);  /* reserve the pages of a text.  False: no room */
+bool room_give_way(sched *s);           /* preempt the one that stands last, if any */
 void room_leave(sched *s, uint32_t at); /* live no more; its text is kept in the tree */
 
 /* --- beginnings and ends */

@@ -51,7 +51,7 @@ static uint32_t last_standing(const sched *s, uint32_t *ret_rank)
 static void turn_remove(sched *s, uint32_t at)
 {
     for (uint32_t i = 0; i < s->n_turns; i++)
-        if (s->turns[i].req == at) {
+        if (s->turns[i].req == at && !s->turns[i].prefix) {
             s->reserved -= s->turns[i].pages;
             s->turns[i] = s->turns[--s->n_turns];
             break;
@@ -67,8 +67,6 @@ void room_leave(sched *s, uint32_t at)
     prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens);
     seq_free(r->s);
     r->s = NULL;
-    if (p && p->maker == at)
-        p->maker = NO_REQ;
     s->flows[r->flow].n_live--;
     for (uint32_t i = 0; i < s->n_live; i++)
         if (s->live[i] == at) {
@@ -85,11 +83,12 @@ static void preempt(sched *s, uint32_t at)
     s->stats.preemptions++;
 }
 
-void room_give_way(sched *s)
+bool room_give_way(sched *s)
 {
     uint32_t rank, last = last_standing(s, &rank);
-    assert(last != NO_REQ);
-    preempt(s, last);
+    if (last != NO_REQ)
+        preempt(s, last);
+    return last != NO_REQ;
 }
 
 /* Push out the live request that stands last if it would stand behind r. */
@@ -106,7 +105,8 @@ static bool push_out(sched *s, const req *r)
     return true;
 }
 
-bool room_pages(sched *s, uint32_t n)
+/* Reserve n free pages; takes nobody's place. */
+static bool pages_reserve(sched *s, uint32_t n)
 {
     uint32_t free = engine_free_pages(s->engine);
     if (free < s->reserved + n)
@@ -129,7 +129,7 @@ static uint64_t pages_owed(const sched *s)
 static bool pages_suffice(const sched *s, const req *r)
 {
     uint64_t has = (uint64_t)engine_free_pages(s->engine) + prefix_tree_spare(s->tree);
-    return has >= s->text_pages + pages_owed(s) + chain_pages(r->s, req_left(r));
+    return has >= s->other_pages + pages_owed(s) + chain_pages(r->s, req_left(r));
 }
 
 static void sequence_fill(sched *s, req *r)
@@ -157,11 +157,8 @@ static bool sequence_get(sched *s, req *r)
 bool room_admit(sched *s, uint32_t at)
 {
     req *r = &s->reqs[at];
-    sched_prefix *p = r->ask.prefix;
     if (!sequence_get(s, r))
         return false;
-    if (p && !p->pin->ready)
-        p->maker = at;
     flow_unwait(s, at);
     s->flows[r->flow].n_live++;
     s->live[s->n_live++] = at;
@@ -179,7 +176,7 @@ bool room_turn(sched *s, uint32_t at, uint32_t n)
 {
     req *r = &s->reqs[at];
     uint32_t pages = chain_pages(r->s, n);
-    while (!room_pages(s, pages)) {
+    while (!pages_reserve(s, pages)) {
         room_give_way(s);
         if (!r->s)
             return false;
@@ -188,4 +185,33 @@ bool room_turn(sched *s, uint32_t at, uint32_t n)
     s->turns[s->n_turns++] = (turn){
         .req = at, .n = n, .pages = pages, .last = n - 1, .gives = n == req_left(r)};
     return true;
+}
+
+/* Pages for what is no live request's, as if the one that asks came live with them. */
+static bool others_reserve(sched *s, const req *r, uint32_t n)
+{
+    while (!pages_reserve(s, n))
+        if (!push_out(s, r))
+            return false;
+    s->other_pages += n;
+    return true;
+}
+
+bool room_prefix(sched *s, uint32_t at, uint32_t n)
+{
+    req *r = &s->reqs[at];
+    sched_prefix *p = r->ask.prefix;
+    uint32_t pages = chain_pages(p->pin->s, n);
+    if (s->n_turns == s->max_turns || !others_reserve(s, r, pages))
+        return false;
+    p->in_turn = true;
+    s->turns[s->n_turns++] = (turn){.req = at, .prefix = p, .n = n, .pages = pages};
+    return true;
+}
+
+bool room_text(sched *s, uint32_t at)
+{
+    const req *r = &s->reqs[at];
+    uint32_t shared = r->ask.prefix ? r->ask.prefix->pin->n / KV_PAGE_TOKENS : 0;
+    return others_reserve(s, r, kv_pages_for(r->n) - shared);
 }

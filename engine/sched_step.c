@@ -54,19 +54,11 @@ static void deadlines_check(sched *s)
 
 /* --- plan */
 
-static bool is_text(const req *r)
-{
-    return r->ask.kind != SCHED_GENERATE;
-}
-
 /* The next tokens of a live request, at most `room`; returns how many were taken. */
 static uint32_t plan_live(sched *s, uint32_t at, uint32_t room)
 {
     req *r = &s->reqs[at];
-    const sched_prefix *p = r->ask.prefix;
     uint32_t n = req_left(r) < room ? req_left(r) : room;
-    if (p && p->maker == at && seq_len(r->s) + n > p->pin->n)
-        n = p->pin->n - seq_len(r->s); /* the prefix is kept before more is written */
     if (!room_turn(s, at, n))
         return 0;
     uint32_t end = seq_len(r->s) + n, before = r->most_run;
@@ -82,19 +74,41 @@ static bool text_fits(const sched *s, const req *r, uint32_t room)
         return true;
     const req *first = &s->reqs[s->texts[0]];
     return r->n <= room && r->ask.kind == first->ask.kind &&
-           r->ask.states.last_layer == first->ask.states.last_layer;
+           r->ask.states.last_layer == first->ask.states.last_layer &&
+           s->n_texts < engine_max_batch(s->engine);
 }
 
 static void plan_text(sched *s, uint32_t at)
 {
     req *r = &s->reqs[at];
+    const sched_prefix *p = r->ask.prefix;
+    uint32_t before = p ? p->pin->n : 0;
     flow_unwait(s, at);
-    flow_charge(s, at, r->n);
+    flow_charge(s, at, r->n - before);
+    r->n_cached = before;
+    s->stats.tokens_cached += before;
     r->queued_us = st_clock_us() - r->submit_us;
-    s->text_tokens[s->n_texts] = r->tokens;
-    s->text_n[s->n_texts] = r->n;
+    s->text_tokens[s->n_texts] = r->tokens + before;
+    s->text_n[s->n_texts] = r->n - before;
     s->text_wants[s->n_texts] = r->ask.states;
+    s->text_wants[s->n_texts].prefix = p ? p->pin->s : NULL;
     s->texts[s->n_texts++] = at;
+}
+
+/* The next tokens of a prefix, for the request that waits for it. */
+static uint32_t plan_prefix(sched *s, uint32_t at, uint32_t room, bool *ret_full)
+{
+    const req *r = &s->reqs[at];
+    const sched_prefix *p = r->ask.prefix;
+    uint32_t left = p->pin->n - seq_len(p->pin->s), n = left < room ? left : room;
+    s->flows[r->flow].held = true;
+    if (p->in_turn)
+        return 0;
+    *ret_full = !room_prefix(s, at, n);
+    if (*ret_full)
+        return 0;
+    flow_charge(s, at, n);
+    return n;
 }
 
 /* Let the first of a flow in.  Returns the tokens that it takes of the step, and in
@@ -102,22 +116,21 @@ static void plan_text(sched *s, uint32_t at)
 static uint32_t plan_waiting(sched *s, uint32_t at, uint32_t room, bool *ret_full)
 {
     req *r = &s->reqs[at];
-    const sched_prefix *p = r->ask.prefix;
-    bool is_made = p && !p->pin->ready && p->maker != NO_REQ; /* by another */
-    if (is_made || (is_text(r) && !text_fits(s, r, room))) {
+    if (r->ask.prefix && !prefix_pin_is_full(r->ask.prefix->pin))
+        return plan_prefix(s, at, room, ret_full);
+    if (r->ask.kind == SCHED_GENERATE) {
+        *ret_full = !room_admit(s, at);
+        return *ret_full ? 0 : plan_live(s, at, room);
+    }
+    if (!text_fits(s, r, room)) {
         s->flows[r->flow].held = true;
         return 0;
     }
-    if (is_text(r)) {
-        *ret_full = !room_pages(s, kv_pages_for(r->n));
-        if (*ret_full)
-            return 0;
-        s->text_pages += kv_pages_for(r->n);
-        plan_text(s, at);
-        return r->n;
-    }
-    *ret_full = !room_admit(s, at);
-    return *ret_full ? 0 : plan_live(s, at, room);
+    *ret_full = !room_text(s, at);
+    if (*ret_full)
+        return 0;
+    plan_text(s, at);
+    return s->text_n[s->n_texts - 1];
 }
 
 static uint32_t plan_made(sched *s)
@@ -139,7 +152,7 @@ static uint32_t plan_made(sched *s)
 static void plan(sched *s)
 {
     bool full = false;
-    s->n_turns = s->n_texts = s->reserved = s->text_pages = 0;
+    s->n_turns = s->n_texts = s->reserved = s->other_pages = 0;
     for (uint32_t i = 0; i < s->n_flows; i++)
         s->flows[i].held = false;
     uint32_t made = plan_made(s), batch = engine_max_batch(s->engine) - made;
@@ -162,8 +175,9 @@ static void items_fill(sched *s)
     for (uint32_t i = 0; i < s->n_turns; i++) {
         turn *t = &s->turns[i];
         const req *r = &s->reqs[t->req];
+        seq *q = t->prefix ? t->prefix->pin->s : r->s;
         step_item *it = &s->items[i];
-        *it = (step_item){.s = r->s, .tokens = r->tokens + seq_len(r->s), .n = t->n};
+        *it = (step_item){.s = q, .tokens = r->tokens + seq_len(q), .n = t->n};
         if (!t->gives)
             continue;
         it->out = &t->last;
@@ -176,18 +190,26 @@ static void items_fill(sched *s)
     }
 }
 
+static void turn_over(sched *s, const turn *t)
+{
+    *(t->prefix ? &t->prefix->in_turn : &s->reqs[t->req].in_turn) = false;
+}
+
 /* Run what failed together one by one; who fails alone is ended. */
 static void turns_part(sched *s)
 {
     for (uint32_t i = 0; i < s->n_turns;) {
         st_err err = {0};
+        const turn failed = s->turns[i];
         if (engine_step(s->engine, &s->items[i], 1, &err) == 0) {
             i++;
             continue;
         }
-        s->items[i] = s->items[s->n_turns - 1]; /* as the turns are moved */
-        req_end(s, s->turns[i].req, SCHED_END_ERROR, &err);
+        s->turns[i] = s->turns[--s->n_turns];
+        s->items[i] = s->items[s->n_turns];
         s->items[i].out = s->items[i].n_out ? &s->turns[i].last : NULL;
+        turn_over(s, &failed);
+        req_end(s, failed.req, SCHED_END_ERROR, &err);
     }
 }
 
@@ -219,8 +241,8 @@ static void turns_run(sched *s)
     while (rc == ST_EBUSY && s->n_turns > 0) {
         items_fill(s);
         rc = engine_step(s->engine, s->items, s->n_turns, NULL);
-        if (rc == ST_EBUSY)
-            room_give_way(s); /* somebody else holds pages that were free */
+        if (rc == ST_EBUSY && !room_give_way(s)) /* the pages are held elsewhere */
+            break;
     }
     if (rc < 0)
         turns_part(s);
@@ -265,14 +287,9 @@ static void turns_deliver(sched *s)
     for (uint32_t i = 0; i < n; i++) {
         const turn *t = &s->turns[i];
         req *r = &s->reqs[t->req];
-        sched_prefix *p = r->ask.prefix;
-        r->in_turn = false;
-        if (p && p->maker == t->req && seq_len(r->s) == p->pin->n) {
-            prefix_pin_fill(s->tree, p->pin, r->s);
-            p->maker = NO_REQ;
-        }
-        *(r->n > r->n_prompt && t->n == 1 ? &s->stats.tokens_decoded
-                                          : &s->stats.tokens_prefilled) += t->n;
+        turn_over(s, t);
+        *(r->s && r->n > r->n_prompt && t->n == 1 ? &s->stats.tokens_decoded
+                                                  : &s->stats.tokens_prefilled) += t->n;
         if (t->gives)
             token_give(s, t->req, t->token);
     }
@@ -303,7 +320,7 @@ static void texts_run(sched *s, uint32_t from, uint32_t to)
     }
 }
 
-/* Nobody runs and somebody waits: its pages are held outside, or by pins. */
+/* Nobody runs and somebody waits: the pages are held outside, or by pins. */
 static void stuck_end(sched *s)
 {
     st_err err = {0};

@@ -39,8 +39,8 @@ static int request_check(const sched *s, const sched_request *q, sampler *ret_pi
     uint32_t before = q->prefix ? q->prefix->pin->n : 0;
     if ((q->class != SCHED_INTERACTIVE && q->class != SCHED_BULK) || !q->done)
         return st_err_set(err, ST_EINVAL, "a request has a class and a done callback");
-    if (q->kind != SCHED_GENERATE && q->prefix)
-        return st_err_set(err, ST_EINVAL, "a prefix is for requests that make text");
+    if (q->kind == SCHED_EMBED && q->prefix)
+        return st_err_set(err, ST_EINVAL, "an embedding is of a text without a prefix");
     if (q->n == 0)
         return st_err_set(err, ST_EINVAL, "a request has at least one token");
     if (before > s->n_ctx || q->n > s->n_ctx - before) {

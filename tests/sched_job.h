@@ -163,15 +163,22 @@ static inline void generate_alone(fixture *f, job *j, const int32_t *prefix,
     seq_free(q);
 }
 
-static inline void text_alone(fixture *f, job *j)
+static inline void text_alone(fixture *f, job *j, const int32_t *prefix,
+                              uint32_t n_prefix)
 {
-    const int32_t *text = j->tokens;
+    int32_t all[PREFIX + MOST];
+    const int32_t *text = all;
+    uint32_t n = n_prefix + j->ask.n;
     step_states want = j->ask.states;
+    if (n_prefix > 0)
+        memcpy(all, prefix, n_prefix * sizeof *all);
+    memcpy(all + n_prefix, j->tokens, j->ask.n * sizeof *all);
+    want.from += n_prefix;
     want.ret_mean = j->want_states;
     want.ret_last = j->want_states + (size_t)STATES * f->info->n_embd;
     int rc = j->ask.kind == SCHED_EMBED
-                 ? engine_embed(f->plain, &text, &j->ask.n, 1, j->want_states, NULL)
-                 : engine_states(f->plain, &text, &j->ask.n, &want, 1, NULL);
+                 ? engine_embed(f->plain, &text, &n, 1, j->want_states, NULL)
+                 : engine_states(f->plain, &text, &n, &want, 1, NULL);
     assert_int_equal(rc, 0);
 }
 

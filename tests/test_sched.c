@@ -69,13 +69,12 @@ static void job_draw(fixture *f, job *j, sched_prefix *prefix, const int32_t *be
         job_draw_text(f, j);
     j->ask.tokens = j->tokens;
     tokens_draw(f, j);
-    if (j->ask.kind != SCHED_GENERATE) {
-        text_alone(f, j);
-        return;
-    }
-    bool named = prefix && below(f, 2);
-    j->ask.prefix = named ? prefix : NULL;
-    generate_alone(f, j, before, named ? PREFIX : 0);
+    uint32_t n_prefix = prefix && below(f, 2) ? PREFIX : 0;
+    j->ask.prefix = n_prefix ? prefix : NULL;
+    if (j->ask.kind == SCHED_GENERATE)
+        generate_alone(f, j, before, n_prefix);
+    else
+        text_alone(f, j, before, n_prefix);
 }
 
 static engine *engine_draw(fixture *f)

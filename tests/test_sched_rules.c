@@ -134,9 +134,9 @@ static void prefixes_are_shared_by_name(void **state)
     generate_alone(&b.f, &first, before, PREFIX);
     job_copy(&second, &first, 2);
     job_copy(&third, &first, 1);
-    submit(b.s, &first); /* both at once: one runs the prefix, the other waits for it */
+    submit(b.s, &first); /* both at once: it is run once */
     run_one(&b, &second);
-    assert_int_equal(first.result.n_cached, 0);
+    assert_int_equal(first.result.n_cached, PREFIX);
     assert_int_equal(second.result.n_cached, PREFIX);
     assert_int_equal(stats_of(&b).tokens_prefilled, PREFIX + 140 + 140);
     run_one(&b, &third);
@@ -155,12 +155,12 @@ static void prefixes_are_shared_by_name(void **state)
     bed_done(&b);
 }
 
-/* Whoever runs the prefix goes away half-way; the next one takes over. */
-static void a_prefix_outlives_its_maker(void **state)
+/* The request that a prefix is run for goes away half-way: it goes on for the next. */
+static void a_prefix_outlives_who_asked_first(void **state)
 {
     const sched_opts opts = {.prefill_chunk = 16};
     bed b;
-    job decoding, maker, next;
+    job decoding, first, next;
     int32_t before[PREFIX];
     sched_prefix *p;
     (void)state;
@@ -173,19 +173,19 @@ static void a_prefix_outlives_its_maker(void **state)
     job_make(&b, &decoding, 7, 3, 60);
     submit(b.s, &decoding);
     sched_step(b.s);
-    job_make(&b, &maker, 1, 20, 4);
-    maker.ask.prefix = p;
-    job_copy(&next, &maker, 2);
+    job_make(&b, &first, 1, 20, 4);
+    first.ask.prefix = p;
+    job_copy(&next, &first, 2);
     generate_alone(&b.f, &next, before, PREFIX);
-    submit(b.s, &maker);
+    submit(b.s, &first);
     submit(b.s, &next);
     sched_step(b.s);
     sched_step(b.s); /* 32 of 70 tokens */
-    sched_cancel(b.s, maker.id);
+    sched_cancel(b.s, first.id);
     sched_prefix_unpin(b.s, p); /* `next` still names it */
     run_all(&b);
-    assert_int_equal(maker.code, ST_ECANCELLED);
-    assert_int_equal(maker.n_got, 0);
+    assert_int_equal(first.code, ST_ECANCELLED);
+    assert_int_equal(first.n_got, 0);
     job_check(&b.f, &next);
     assert_int_equal(stats_of(&b).pages_pinned, 0);
     bed_done(&b);
@@ -658,7 +658,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_of_another_key_is_never_reused),
         cmocka_unit_test(prefixes_are_shared_by_name),
-        cmocka_unit_test(a_prefix_outlives_its_maker),
+        cmocka_unit_test(a_prefix_outlives_who_asked_first),
         cmocka_unit_test(old_text_goes_first),
         cmocka_unit_test(a_crowd_does_not_delay_another_client),
         cmocka_unit_test(clients_share_by_tokens),
