@@ -91,7 +91,7 @@ static int measure(const cli_args *args, const lm *l, const sweep *threads,
 
 static int run(cli_args *args, st_err *err)
 {
-    lm_opts how = {.int8 = cli_flag(args, "int8")};
+    lm_opts how = {.int8 = !cli_flag(args, "exact")};
     sweep threads;
     uint64_t runs;
     lm *l = NULL;
@@ -113,7 +113,7 @@ static const cli_option flags[] = {
     CLI_ENGINE_OPTIONS,
     {"only", 0, "NAME", "Measure only this, one of the names below."},
     {"runs", 0, "N", "Repetitions, of which the median is shown; 5."},
-    {"int8", 0, NULL, "Read float weights in 8 bits, as tasks do."},
+    {"exact", 0, NULL, "Float weights as they are; else in 8 bits, as tasks read them."},
     {"json", 0, NULL, "Print one JSON object a line, one for each number of threads."},
     {0},
 };
