@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "engine/kvfile.h"
 #include <string.h>
 
 static int digest_take(lm *l, gguf *g, st_err *err)
@@ -217,6 +218,13 @@ int lm_prompt(const lm *l, const char *system, const char *user, size_t user_len
     return rc;
 }
 
+int lm_begin(lm *l, seq *s, const int32_t *ids, uint32_t n, st_err *err)
+{
+    const step_item item = {.s = s, .tokens = ids, .n = n};
+    return l->keeps ? seq_run_kept(s, ids, n, err)
+                    : engine_step(l->engine, &item, 1, err);
+}
+
 static int beginning_run(lm *l, const int32_t *ids, uint32_t n, st_err *err)
 {
     seq_free(l->beginning);
@@ -228,8 +236,7 @@ static int beginning_run(lm *l, const int32_t *ids, uint32_t n, st_err *err)
     l->begun = (tok_ids){.ids = room, .n = n, .cap = n};
     int rc = seq_new(l->engine, &l->beginning, err);
     if (rc == 0)
-        rc = engine_step(l->engine,
-                         &(step_item){.s = l->beginning, .tokens = ids, .n = n}, 1, err);
+        rc = lm_begin(l, l->beginning, ids, n, err);
     if (rc < 0) {
         seq_free(l->beginning);
         l->beginning = NULL;

@@ -20,6 +20,8 @@ typedef struct lm {
     char digest[65]; /* of the file, hexadecimal */
     seq *beginning;  /* the one that lm_beginning ran last, or NULL; */
     tok_ids begun;   /* its tokens */
+    bool keeps; /* beginnings are kept between runs: for what is asked many times, not
+                 * for what fitting tries */
 } lm;
 
 typedef struct lm_opts {
@@ -42,6 +44,10 @@ ST_NODISCARD int lm_prompt(const lm *l, const char *system, const char *user,
 /* The same for whole conversations: `messages` is an array of {"role", "content"}
  * objects. ST_EUNSUPPORTED when the model has no chat template. */
 ST_NODISCARD int lm_chat(const lm *l, const json_t *messages, tok_ids *ids, st_err *err);
+
+/* Put the beginning of many prompts into an empty sequence: run, or from what an earlier
+ * run kept (engine/kvfile.h) when `keeps`.  As engine_step. */
+ST_NODISCARD int lm_begin(lm *l, seq *s, const int32_t *ids, uint32_t n, st_err *err);
 
 /* The sequence of a beginning that many texts share.  It is run unless it is the one that
  * was asked for last; it belongs to `l` and lasts until another is asked for.  As

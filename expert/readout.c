@@ -102,17 +102,15 @@ static int find_prefix(const prompt_form *form, tok_ids *prefix, st_err *err)
 }
 
 /* Run the prefix once and keep it.  Where pages are short it is run with every input. */
-static int keep_prefix(view *v, engine *e, uint64_t *kept, st_err *err)
+static int keep_prefix(view *v, lm *l, uint64_t *kept, st_err *err)
 {
+    engine *e = l->engine;
     st_err why = {0};
     if (v->prefix.n == 0 || *kept + v->prefix.n > engine_n_ctx(e))
         return 0;
     int rc = seq_new(e, &v->base, &why);
-    if (rc == 0) {
-        step_item item = {
-            .s = v->base, .tokens = v->prefix.ids, .n = (uint32_t)v->prefix.n};
-        rc = engine_step(e, &item, 1, &why);
-    }
+    if (rc == 0)
+        rc = lm_begin(l, v->base, v->prefix.ids, (uint32_t)v->prefix.n, &why);
     if (rc) {
         seq_free(v->base);
         v->base = NULL;
@@ -192,7 +190,7 @@ static int make_view(readout *r, uint32_t rotation, uint64_t *kept, st_err *err)
     if (rc == 0)
         rc = find_prefix(&v->form, &v->prefix, err);
     if (rc == 0)
-        rc = keep_prefix(v, r->lm->engine, kept, err);
+        rc = keep_prefix(v, r->lm, kept, err);
     tok_ids_done(&prompt);
     return rc;
 }

@@ -65,6 +65,19 @@ void kkv_copy(const kkv *kv, const uint32_t *pages, uint32_t from, uint32_t to)
     }
 }
 
+void kkv_clear(const kkv *kv, uint32_t page, uint32_t from)
+{
+    size_t w = kkv_width(kv);
+    for (uint32_t h = 0; h < kv->n_kv_head; h++) {
+        unsigned char *keys = kkv_keys(kv, page, h), *values = kkv_values(kv, page, h);
+        for (uint32_t s = from; s < KV_PAGE_TOKENS; s++) {
+            for (uint32_t i = 0; i < kv->dim_k; i++)
+                memset(keys + w * key_at(kv->dim_k, s, i), 0, w);
+            memset(values + w * s * kv->dim_v, 0, w * kv->dim_v);
+        }
+    }
+}
+
 /* The running state of one head. */
 typedef struct head {
     float most;

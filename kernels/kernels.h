@@ -97,6 +97,8 @@ typedef struct kkv {
 
 /* Copy keys and values of slot `from` to slot `to` of the sequence `pages`. */
 void kkv_copy(const kkv *kv, const uint32_t *pages, uint32_t from, uint32_t to);
+/* Set slots [from, KV_PAGE_TOKENS) of a page to zero. */
+void kkv_clear(const kkv *kv, uint32_t page, uint32_t from);
 
 /* Attention of one token's query heads [head0, head1), all of one or more KV groups. */
 typedef struct kattn {

@@ -156,17 +156,25 @@ static void attend_items(void *arg, uint32_t item0, uint32_t item1, uint32_t wor
     }
 }
 
-static kkv layer_kv(const pass *p, const layer *l)
+static kkv layer_kv(const model *m, const model_kv *pages, const layer *l)
 {
-    size_t size = p->kv->type == ST_F16 ? 2 : 4;
-    kkv kv = {.page_stride = model_kv_page_bytes(p->m, p->kv->type),
+    size_t size = pages->type == ST_F16 ? 2 : 4;
+    kkv kv = {.page_stride = model_kv_page_bytes(m, pages->type),
               .n_kv_head = l->n_kv,
               .dim_k = l->dim_k,
               .dim_v = l->dim_v,
-              .type = p->kv->type};
-    kv.k = p->kv->base + l->kv_first * size;
+              .type = pages->type};
+    kv.k = pages->base + l->kv_first * size;
     kv.v = kv.k + (size_t)KV_PAGE_TOKENS * layer_k_dim(l) * size;
     return kv;
+}
+
+void model_kv_clear(const model *m, const model_kv *pages, uint32_t page, uint32_t from)
+{
+    for (uint32_t i = 0; i < m->info.n_layers; i++) {
+        const kkv kv = layer_kv(m, pages, &m->layers[i]);
+        kkv_clear(&kv, page, from);
+    }
 }
 
 /* Without `q` only keys and values, where the file keeps them apart. */
@@ -215,7 +223,7 @@ static void attend_live(const pass *p, step *s)
 void attend_run(pass *p, const layer *l, bool last)
 {
     model_work *wk = p->wk;
-    step s = {.p = p, .l = l, .kv = layer_kv(p, l), .att = wk->att};
+    step s = {.p = p, .l = l, .kv = layer_kv(p->m, p->kv, l), .att = wk->att};
     const bool any = !last || !p->final || p->n_final > 0;
     s.att.cols = l->n_head * l->dim_v;
     s.queries = any;

@@ -338,6 +338,20 @@ static int fill_name(loader *ld, st_err *err)
     return 0;
 }
 
+/* The weights, and the context, by which some families choose their rotations. */
+static void make_id(const loader *ld)
+{
+    model *m = ld->m;
+    st_sha sha;
+    m->info.id = m->id;
+    if (!m->weights.key[0])
+        return;
+    st_sha_init(&sha);
+    st_sha_add(&sha, m->weights.key, sizeof m->weights.key);
+    st_sha_add(&sha, &ld->n_ctx, sizeof ld->n_ctx);
+    st_sha_end(&sha, m->id);
+}
+
 static int fill_all(loader *ld, const model_opts *opts, st_err *err)
 {
     model *m = ld->m;
@@ -355,6 +369,7 @@ static int fill_all(loader *ld, const model_opts *opts, st_err *err)
         m->head.w = m->embd;
     m->info.n_params = ld->binder.n_params;
     m->info.weight_bytes = ld->binder.bytes;
+    make_id(ld);
     place_kv(m);
     count_costs(m);
     return 0;

@@ -31,6 +31,8 @@ typedef enum model_pooling { /* how an encoder's token vectors become one */
 typedef struct model_info {
     const char *arch; /* general.architecture */
     const char *name; /* general.name, or "" */
+    const char *id; /* SHA-256 of all that its numbers depend on but the program: file and
+                     * options; "" when model_opts.digest was not given */
     uint32_t n_layers;
     uint32_t n_embd;
     uint32_t n_vocab;
@@ -71,6 +73,9 @@ typedef struct model_kv {
     st_dtype type;       /* ST_F32 or ST_F16 */
 } model_kv;
 size_t model_kv_page_bytes(const model *m, st_dtype kv_type);
+/* Set slots [from, KV_PAGE_TOKENS) of a page to zero: nothing of what was there is left.
+ */
+void model_kv_clear(const model *m, const model_kv *pages, uint32_t page, uint32_t from);
 
 typedef struct model_span {
     const int32_t *tokens; /* ids, 0 <= id < n_vocab, checked */

@@ -213,12 +213,11 @@ static bool is_narrow(const binder *b)
 }
 
 /* From the cache, or by way of it.  Any failure leaves *ret untouched. */
-static int by_cache(const binder *b, workers *w, const char *digest, packed *ret)
+static int by_cache(const binder *b, workers *w, const char *digest, const char *key,
+                    packed *ret)
 {
-    char key[ST_DIGEST_TEXT];
     st_cache_item item = packed_item(digest, is_narrow(b));
     packed p = {0};
-    key_make(b, digest, key);
     item.key = key;
     if (st_cache_open(&item, &p.file, NULL) == 0 && p.file.len == b->bytes) {
         p.base = p.file.data;
@@ -233,7 +232,10 @@ int packed_make(const binder *b, workers *w, const char *digest, packed *ret_pac
                 st_err *err)
 {
     packed p = {0};
-    if (!digest || by_cache(b, w, digest, &p)) {
+    char key[ST_DIGEST_TEXT] = "";
+    if (digest)
+        key_make(b, digest, key);
+    if (!digest || by_cache(b, w, digest, key, &p)) {
         int rc = to_memory(b, w, &p, err);
         if (rc)
             return rc;
@@ -246,6 +248,7 @@ int packed_make(const binder *b, workers *w, const char *digest, packed *ret_pac
         else
             *item->vector = place;
     }
+    memcpy(p.key, key, sizeof key);
     *ret_packed = p;
     return 0;
 }

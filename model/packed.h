@@ -13,6 +13,7 @@
 #ifndef MODEL_PACKED_H
 #define MODEL_PACKED_H
 #include "base/cache.h"
+#include "base/hash.h"
 #include "base/workers.h"
 
 typedef struct binder binder;
@@ -21,6 +22,7 @@ typedef struct packed {
     const unsigned char *base; /* 64-byte aligned; of the block or of the file */
     unsigned char *block;
     st_cached file;
+    char key[ST_DIGEST_TEXT]; /* of all that the bytes depend on; "" without a digest */
 } packed;
 
 /* Pack what was bound and fill in its places, on the workers when there are any.

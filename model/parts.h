@@ -12,6 +12,7 @@
  * Threads: immutable after loading.  Memory: weights lie in model.weights. */
 #ifndef MODEL_PARTS_H
 #define MODEL_PARTS_H
+#include "base/hash.h"
 #include "model/model.h"
 #include "model/packed.h"
 #include "model/rope.h"
@@ -117,6 +118,7 @@ typedef struct layer {
 struct model {
     model_info info;
     char *name; /* behind info.name */
+    char id[ST_DIGEST_TEXT];
     const kern *kern;
     norm_kind norm_kind;
     float eps;

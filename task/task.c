@@ -87,6 +87,7 @@ static int add_model(task *t, const char *name, unsigned n_threads, st_err *err)
     int rc = models_open(t->contract, name, n_threads, &t->lms[t->n_models], err);
     if (rc)
         return rc;
+    t->lms[t->n_models]->keeps = true;
     t->models[t->n_models] = (fit_model){.name = name, .lm = t->lms[t->n_models]};
     t->n_models++;
     return 0;
