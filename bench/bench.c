@@ -3,12 +3,13 @@
 
 #include "base/mem.h"
 #include "bench/row.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     RUNS = 5,
-    KV_PAGES = 128, /* 16 streams, a pinned prompt, what is being made */
+    KV_PAGES = 192, /* 2 x 16 streams, long prompts, the trees of 16 requests */
     SEED = 2024,
 };
 
@@ -26,21 +27,48 @@ typedef struct session {
     uint32_t n_entries;
 } session;
 
+/* Is `name` one of the comma-separated `list`? */
+static bool listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = list; at; at = strchr(at, ','), at += at ? 1 : 0)
+        if (strncmp(at, name, n) == 0 && (at[n] == ',' || at[n] == '\0'))
+            return true;
+    return false;
+}
+
+static int refuse(const session *s, const char *only, size_t len, st_err *err)
+{
+    const bench_row *row;
+    char names[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; (row = bench_rows_at(i)); i++)
+        if (row->fits(s->b.info) && used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
+                                     used ? ", " : "", row->name);
+    st_err_set(err, ST_EINVAL, "nothing to measure: %.*s", (int)len, only);
+    st_err_hint(err, "this model's rows are %s", names);
+    return ST_EINVAL;
+}
+
+/* Every name of `only` must be a row of this model. */
 static int rows_choose(session *s, const char *only, st_err *err)
 {
     const bench_row *row;
+    for (const char *at = only; at;) {
+        size_t len = strcspn(at, ","), i = 0;
+        while ((row = bench_rows_at(i)) &&
+               !(row->fits(s->b.info) && strlen(row->name) == len &&
+                 strncmp(at, row->name, len) == 0))
+            i++;
+        if (!row)
+            return refuse(s, at, len, err);
+        at = at[len] ? at + len + 1 : NULL;
+    }
     for (size_t i = 0; (row = bench_rows_at(i)); i++)
-        if (row->fits(s->b.info) && (!only || strcmp(only, row->name) == 0))
+        if (row->fits(s->b.info) && (!only || listed(only, row->name)))
             s->entries[s->n_entries++].row = row;
-    if (s->n_entries)
-        return 0;
-    st_err_set(err, ST_EINVAL, "nothing to measure%s%s", only ? ": " : "",
-               only ? only : "");
-    if (only)
-        st_err_hint(err, bench_is_decoder(s->b.info)
-                             ? "--only takes prefill, decode, decode_16, decide or heads"
-                             : "--only takes heads or embed for this model");
-    return ST_EINVAL;
+    return 0;
 }
 
 static int engine_make(session *s, const model *m, const engine_opts *opts, st_err *err)

@@ -21,7 +21,7 @@ enum {
 
 typedef struct bench_opts {
     engine_opts engine; /* sizes left 0 are chosen here */
-    const char *only;   /* a row's name; NULL: all that the model can do */
+    const char *only;   /* names of rows, with commas; NULL: all that the model can do */
     unsigned runs;      /* repetitions; 0: 5 */
 } bench_opts;
 

@@ -36,8 +36,8 @@ typedef struct bench_row {
     void (*end)(void *state); /* NULL allowed */
 } bench_row;
 
-extern const bench_row bench_prefill, bench_decode, bench_decode_16, bench_decide,
-    bench_heads, bench_embed;
+extern const bench_row bench_prefill, bench_decode, bench_decode_16, bench_mixed,
+    bench_decide, bench_options, bench_options_free, bench_heads, bench_embed;
 
 const bench_row *bench_rows_at(size_t i); /* NULL after the last */
 

@@ -2,8 +2,8 @@
 #include "bench/row.h"
 
 static const bench_row *const rows[] = {
-    &bench_prefill, &bench_decode, &bench_decode_16,
-    &bench_decide,  &bench_heads,  &bench_embed,
+    &bench_prefill, &bench_decode,       &bench_decode_16, &bench_mixed, &bench_decide,
+    &bench_options, &bench_options_free, &bench_heads,     &bench_embed,
 };
 _Static_assert(ST_COUNT(rows) <= BENCH_MAX_ROWS, "a report holds every row");
 

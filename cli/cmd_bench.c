@@ -45,10 +45,10 @@ static int parse_threads(const char *text, sweep *ret_sweep, st_err *err)
 static void print_text(const char *path, const bench_report *r)
 {
     printf("%s, %s kernels, %u threads\n", path, st_isa_name(r->isa), r->n_threads);
-    printf("limits    %10.1f G int8 multiplications a second, %.1f GB a second read\n",
+    printf("limits       %10.1f G int8 multiplications a second, %.1f GB a second read\n",
            r->limits.int8_macs_per_s / 1e9, r->limits.read_bytes_per_s / 1e9);
     for (uint32_t i = 0; i < r->n_figures; i++)
-        printf("%-9s %10.1f %-16s %5.1f %% of the limit\n", r->figures[i].name,
+        printf("%-12s %10.1f %-16s %5.1f %% of the limit\n", r->figures[i].name,
                r->figures[i].per_s, r->figures[i].unit, 100 * r->figures[i].limit_share);
     fflush(stdout);
 }
@@ -111,7 +111,7 @@ static const cli_option flags[] = {
     CLI_MODEL_OPTION,
     {"threads", 't', "N,...", "Threads, or several to compare; default all processors."},
     CLI_ENGINE_OPTIONS,
-    {"only", 0, "NAME", "Measure only this, one of the names below."},
+    {"only", 0, "NAME,...", "Measure only these of the names below."},
     {"runs", 0, "N", "Repetitions, of which the median is shown; 5."},
     {"exact", 0, NULL, "Float weights as they are; else in 8 bits, as tasks read them."},
     {"json", 0, NULL, "Print one JSON object a line, one for each number of threads."},
@@ -125,12 +125,16 @@ const cli_command cli_bench = {
     .options = flags,
     .details =
         "prefill runs 512 tokens at once; decode makes one token after another for one "
-        "stream, decode_16 for sixteen in step; decide scores 12 labels of 3 tokens "
-        "after "
-        "32 new tokens; heads runs 64 texts of 20 tokens to the layer that fitted heads "
-        "read; embed runs 32 texts of 32 tokens. The limits are measured between them: "
-        "multiplications of a plain int8 loop in the cache, and bytes read from memory "
-        "by a plain loop. A share is of the one that the work runs into first.",
+        "stream, decode_16 for sixteen in step; mixed writes eight texts while prompts "
+        "and "
+        "short texts arrive; decide scores 12 labels of 3 tokens after 32 new tokens; "
+        "options asks for 77 options listed in 650 tokens of instructions, 16 requests "
+        "waiting, as an answer held to them would be drawn, options_free as the model "
+        "would say them by itself; heads runs 64 texts of 20 tokens to the layer that "
+        "fitted heads read; embed runs 32 texts of 32 tokens. The limits are measured "
+        "between them: multiplications of a plain int8 loop in the cache, and bytes read "
+        "from memory by a plain loop. A share is of the one that the work runs into "
+        "first.",
     .example = "stint bench -m smollm2-135m-instruct",
     .run = run,
 };

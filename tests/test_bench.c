@@ -68,8 +68,8 @@ static void expect_rows(const bench_report *r, const char *const *names, uint32_
 
 static void run_decoder(void **state)
 {
-    static const char *const all[] = {"prefill", "decode", "decode_16", "decide",
-                                      "heads"};
+    static const char *const all[] = {"prefill", "decode",  "decode_16",    "mixed",
+                                      "decide",  "options", "options_free", "heads"};
     bench_report r;
     st_err err = {0};
     bench_opts opts = quick;
@@ -79,13 +79,22 @@ static void run_decoder(void **state)
         return;
     if (bench_run(m, &opts, &r, &err) < 0)
         fail_msg("%s", err.message);
-    expect_rows(&r, all, 5);
+    expect_rows(&r, all, 8);
     opts.only = "decode_16";
     assert_int_equal(bench_run(m, &opts, &r, &err), 0);
     expect_rows(&r, &all[2], 1);
-    opts.only = "embed";
+    opts.only = "heads,prefill";
+    assert_int_equal(bench_run(m, &opts, &r, &err), 0);
+    assert_int_equal(r.n_figures, 2);
+    assert_string_equal(r.figures[0].name, "prefill");
+    opts.only = "prefill,embed";
     assert_int_equal(bench_run(m, &opts, &r, &err), ST_EINVAL);
     assert_non_null(strstr(err.message, "nothing to measure: embed"));
+    assert_non_null(strstr(err.hint, "prefill, decode, "));
+    opts.only = "decode_";
+    assert_int_equal(bench_run(m, &opts, &r, &err), ST_EINVAL);
+    opts.only = "";
+    assert_int_equal(bench_run(m, &opts, &r, &err), ST_EINVAL);
     opts = quick;
     opts.engine.n_ctx = BENCH_CTX - 1;
     err = (st_err){0};

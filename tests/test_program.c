@@ -316,7 +316,7 @@ static void run_prompts(void **state)
     assert_int_equal(stint("run -m " LLAMA " --top-p 2 x"), 2);
     says("--top-p");
     assert_int_equal(stint("bench -m " LLAMA " --only nothing"), 2);
-    says("--only takes");
+    says("this model's rows are prefill");
     assert_int_equal(stint("bench -m " LLAMA " --threads 2,"), 2);
     says("is no list of thread counts");
 }
