@@ -3,6 +3,7 @@
 #include "base/cache_priv.h"
 
 #include "base/hash.h"
+#include "base/mem.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -88,9 +89,11 @@ static void name_make(const st_cache_item *item, char ret[ST_CACHE_NAME])
     snprintf(ret, ST_CACHE_NAME, "%.20s-%.32s", item->kind, item->id);
 }
 
-/* All of it will be read: one call instead of a page fault for each few pages. */
+/* All of it will be read: one call instead of a page fault for each few pages, and large
+ * pages where the file system has them. */
 static void populate(const st_file_map *map)
 {
+    (void)madvise((void *)(uintptr_t)map->data, map->len, MADV_HUGEPAGE);
     (void)madvise((void *)(uintptr_t)map->data, map->len, MADV_POPULATE_READ);
 }
 
@@ -228,11 +231,10 @@ static int write_all(int fd, const void *data, size_t len)
 int st_cache_begin(const st_cache_item *item, size_t bytes, st_cache_file *ret_file,
                    st_err *err)
 {
-    static const head empty;
     st_cache_file f = {.folder = -1, .fd = -1, .bytes = bytes};
     size_t whole;
     uint64_t number;
-    if (__builtin_add_overflow(bytes, sizeof empty, &whole))
+    if (!st_add_ok(bytes, sizeof(head), &whole))
         return st_err_set(err, ST_ELIMIT, "%zu bytes in a file", bytes);
     name_make(item, f.name);
     memcpy(f.key, item->key, KEY_DIGITS);
@@ -244,8 +246,14 @@ int st_cache_begin(const st_cache_item *item, size_t bytes, st_cache_file *ret_f
         snprintf(f.temp, sizeof f.temp, CACHE_TEMP "%016llx", (unsigned long long)number);
         f.fd = openat(f.folder, f.temp,
                       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (f.fd < 0 || write_all(f.fd, &empty, sizeof empty))
+        if (f.fd < 0)
             rc = st_err_set(err, ST_EIO, "%s: cannot write: %s", f.name, strerror(errno));
+    }
+    if (rc == 0) {
+        f.step = st_zalloc_n(whole < ST_CACHE_STEP ? whole : ST_CACHE_STEP, 1);
+        f.in_step = sizeof(head); /* filled in at the end */
+        if (!f.step)
+            rc = st_err_set(err, ST_ENOMEM, "no memory to write a file");
     }
     if (rc)
         st_cache_drop(&f);
@@ -254,13 +262,28 @@ int st_cache_begin(const st_cache_item *item, size_t bytes, st_cache_file *ret_f
     return rc;
 }
 
+static int step_write(st_cache_file *f)
+{
+    int rc = write_all(f->fd, f->step, f->in_step);
+    f->in_step = 0;
+    return rc;
+}
+
 int st_cache_add(st_cache_file *f, const void *data, size_t len, st_err *err)
 {
     if (f->fd < 0 || len > f->bytes - f->done)
         return st_err_set(err, ST_EINVAL, "%s: more bytes than were announced", f->name);
-    if (write_all(f->fd, data, len))
-        return st_err_set(err, ST_EIO, "%s: cannot write: %s", f->name, strerror(errno));
     f->done += len;
+    for (const char *at = data; len;) {
+        size_t n = ST_CACHE_STEP - f->in_step < len ? ST_CACHE_STEP - f->in_step : len;
+        memcpy(f->step + f->in_step, at, n);
+        f->in_step += n;
+        at += n;
+        len -= n;
+        if (f->in_step == ST_CACHE_STEP && step_write(f))
+            return st_err_set(err, ST_EIO, "%s: cannot write: %s", f->name,
+                              strerror(errno));
+    }
     return 0;
 }
 
@@ -282,8 +305,8 @@ int st_cache_end(st_cache_file *f, st_cached *ret, st_err *err)
     int rc = 0;
     if (f->fd < 0 || f->done != f->bytes)
         return st_err_set(err, ST_EINVAL, "%s: fewer bytes than were announced", f->name);
-    if (map_fd(f->fd, f->bytes + ST_CACHE_HEAD, &map) || head_write(f, &map) ||
-        renameat(f->folder, f->temp, f->folder, f->name))
+    if (step_write(f) || map_fd(f->fd, f->bytes + ST_CACHE_HEAD, &map) ||
+        head_write(f, &map) || renameat(f->folder, f->temp, f->folder, f->name))
         rc = st_err_set(err, ST_EIO, "%s: cannot write: %s", f->name, strerror(errno));
     else
         f->temp[0] = '\0'; /* it has its name */
@@ -305,6 +328,7 @@ void st_cache_drop(st_cache_file *f)
         close(f->fd);
     if (f->folder >= 0)
         close(f->folder);
+    st_free(f->step);
     *f = (st_cache_file){.folder = -1, .fd = -1};
 }
 

@@ -1,8 +1,10 @@
 /* base/mem.c - allocation with checked sizes. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 bool st_mul_ok(size_t a, size_t b, size_t *ret_product)
 {
@@ -42,6 +44,19 @@ void *st_aligned_n(size_t count, size_t size)
     void *p;
     if (!st_mul_ok(count, size, &bytes) || posix_memalign(&p, 64, bytes ? bytes : 1))
         return NULL;
+    return p;
+}
+
+void *st_large_n(size_t count, size_t size)
+{
+    const size_t page = 2 << 20;
+    size_t bytes;
+    void *p;
+    if (!st_mul_ok(count, size, &bytes) || bytes < page)
+        return st_aligned_n(count, size);
+    if (posix_memalign(&p, page, bytes))
+        return NULL;
+    (void)madvise(p, bytes / page * page, MADV_HUGEPAGE);
     return p;
 }
 

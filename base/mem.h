@@ -10,12 +10,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-void *st_alloc(size_t bytes);                  /* NULL when out of memory; 0: a byte */
-void *st_alloc_n(size_t count, size_t size);   /* uninitialised; NULL also on overflow */
-void *st_zalloc_n(size_t count, size_t size);  /* zeroed */
+void *st_alloc(size_t bytes);                 /* NULL when out of memory; 0: a byte */
+void *st_alloc_n(size_t count, size_t size);  /* uninitialised; NULL also on overflow */
+void *st_zalloc_n(size_t count, size_t size); /* zeroed */
 void *st_realloc_n(void *p, size_t count, size_t size); /* p stays valid when NULL */
 void *st_aligned_n(size_t count, size_t size); /* 64-byte aligned, uninitialised */
-void *st_dup(const void *p, size_t bytes);     /* copy of the bytes plus one NUL byte */
+/* The same for what is large and read all over: from 2 MiB on in large memory pages,
+ * where the system has them. */
+void *st_large_n(size_t count, size_t size);
+void *st_dup(const void *p, size_t bytes); /* copy of the bytes plus one NUL byte */
 char *st_strdup(const char *s);
 void st_free(void *p); /* NULL allowed */
 

@@ -130,7 +130,7 @@ static int all_pack(const binder *b, workers *w, sink *s, st_err *err)
 
 static int to_memory(const binder *b, workers *w, packed *ret, st_err *err)
 {
-    sink s = {.block = st_aligned_n(b->bytes, 1)};
+    sink s = {.block = st_large_n(b->bytes, 1)};
     if (!s.block)
         return st_err_set(err, ST_ENOMEM, "out of memory for %zu MiB of weights",
                           b->bytes >> 20);

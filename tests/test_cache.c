@@ -283,6 +283,29 @@ static void what_was_announced_is_written(void **state)
     st_cache_close(&c);
 }
 
+/* The disk gets full while a file is written: at its first step, or at its end. */
+static void expect_full(const cache_folder *f, size_t bytes, int add, int finish)
+{
+    static const char some[ST_CACHE_STEP + 9];
+    struct rlimit before, low = {1 << 15, RLIM_INFINITY};
+    st_cache_file file;
+    st_cached c = {0};
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    low.rlim_max = before.rlim_max;
+    assert_int_equal(st_cache_begin(&item_a, bytes, &file, NULL), 0);
+    void (*old)(int) = signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &low);
+    int added = st_cache_add(&file, some, bytes, NULL);
+    int ended = added ? added : st_cache_end(&file, &c, NULL);
+    setrlimit(RLIMIT_FSIZE, &before);
+    signal(SIGXFSZ, old);
+    assert_int_equal(added, add);
+    assert_int_equal(ended, finish);
+    assert_null(c.data);
+    st_cache_drop(&file);
+    assert_int_equal(cache_folder_find(f, "", NULL, 0), 0);
+}
+
 static void a_disk_that_is_too_small(void **state)
 {
     static const char some[1 << 16];
@@ -299,15 +322,8 @@ static void a_disk_that_is_too_small(void **state)
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(over, ST_ELIMIT); /* and no signal */
     assert_int_equal(cache_folder_find(f, "", NULL, 0), 0);
-    assert_int_equal(st_cache_begin(&item_a, sizeof some, &file, NULL), 0);
-    void (*old)(int) = signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &low); /* the disk gets full while it is written */
-    over = st_cache_add(&file, some, sizeof some, NULL);
-    setrlimit(RLIMIT_FSIZE, &before);
-    signal(SIGXFSZ, old);
-    assert_int_equal(over, ST_EIO);
-    st_cache_drop(&file);
-    assert_int_equal(cache_folder_find(f, "", NULL, 0), 0);
+    expect_full(f, ST_CACHE_STEP + 9, ST_EIO, ST_EIO);
+    expect_full(f, sizeof some, 0, ST_EIO);
 }
 
 /* Write, and read what somebody has written: whole, one byte over and over. */
@@ -324,6 +340,33 @@ static int meet(int number)
         st_cache_close(&c);
     }
     return 0;
+}
+
+/* Lengths around the steps in which files are written. */
+static void steps_are_joined(void **state)
+{
+    static const size_t more[] = {0, 1, ST_CACHE_HEAD, ST_CACHE_STEP};
+    unsigned char *bytes = malloc(2 * ST_CACHE_STEP);
+    assert_non_null(bytes);
+    (void)state;
+    for (size_t i = 0; i < 2 * ST_CACHE_STEP; i++)
+        bytes[i] = (unsigned char)(i % 251 + i / 65536);
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        size_t n = ST_CACHE_STEP - ST_CACHE_HEAD + more[i], half = n / 3;
+        st_cache_file file;
+        st_cached c = {0};
+        assert_int_equal(st_cache_begin(&item_a, n, &file, NULL), 0);
+        assert_int_equal(st_cache_add(&file, bytes, half, NULL), 0);
+        assert_int_equal(st_cache_add(&file, bytes + half, n - half, NULL), 0);
+        assert_int_equal(st_cache_end(&file, &c, NULL), 0);
+        assert_memory_equal(c.data, bytes, n);
+        st_cache_close(&c);
+        assert_int_equal(st_cache_open(&item_a, &c, NULL), 0);
+        assert_int_equal(c.len, n);
+        assert_memory_equal(c.data, bytes, n);
+        st_cache_close(&c);
+    }
+    free(bytes);
 }
 
 static void writers_do_not_meet(void **state)
@@ -505,6 +548,7 @@ int main(void)
         IN_FOLDER(the_environment_says_where),
         IN_FOLDER(what_was_announced_is_written),
         IN_FOLDER(a_disk_that_is_too_small),
+        IN_FOLDER(steps_are_joined),
         IN_FOLDER(writers_do_not_meet),
         IN_FOLDER(the_least_used_go),
         IN_FOLDER(use_is_remembered),
