@@ -4,7 +4,18 @@
 #include "kernels/table_vec.h"
 #include "kernels/tile.h"
 
-static const kparts parts = {expand_part, tile_avx2,  NULL,
+/* 2 x 4 sums, the weights of 16 rows, an activation and products: 16 registers. */
+#define TILE_SIZES(X) X(1) X(2) X(3) X(4)
+
+ST_INLINE int tile_most(kfmt f)
+{
+    (void)f;
+    return 4;
+}
+
+#include "kernels/dots_maddubs.h"
+
+static const kparts parts = {expand_part, tile_part,  few_part, 2,
                              widen_part,  ftile_part, fone_part};
 
 static void matmul_avx2(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1,

@@ -13,13 +13,15 @@
  * the few blocks that hold most of a row's rounding error.  Against F32, F16 and BF16
  * weights the floats are used as they are.
  *
- * Arithmetic.  For output r and token t, with blocks b of 32 (or 16) columns in order:
- *     acc = fma(dw[r,b] * dx[t,b], (float)sum_i(qw * qx), acc)     integers exact
+ * Arithmetic.  For output r and token t, with blocks b of 32 columns in order:
+ *     part = dw[r,b] * (float)sum_i(qw * qx)       integers exact
+ *     acc = fma(part, dx[t,b], acc)
  *     acc = fma(mw[r,b], sx[t,b], acc)             where a format has a minimum
- * (formats with scales per 16 columns do each line for both halves of 32 columns), and
- * for float weights acc = fma(w[r,c], x[t,c], acc) over the columns c in order.
- * Each lane belongs to one output, so the result of (r, t) is the same bytes whatever the
- * number of tokens, the panel range, or the thread count.
+ * (formats with scales per 16 columns have part = fma(dw', (float)sum', part) for the
+ * second half, and a minimum line for each half; the second terms of refined blocks
+ * follow after each 8 blocks), and for float weights acc = fma(w[r,c], x[t,c], acc) over
+ * the columns c in order.  Each lane belongs to one output, so the result of (r, t) is
+ * the same bytes whatever the number of tokens, the panel range, or the thread count.
  *
  * Threads: everything is pure; callers split work by panel range.
  * Memory: the caller's. */

@@ -34,6 +34,7 @@ enum {
     STRIP_BLOCKS = 8,  /* blocks of 32 columns that are expanded at a time */
     STRIP_COLS = 64,   /* columns of float weights that are widened at a time */
     GROUP_TOKENS = 96, /* tokens that share one expansion: a multiple of every tile */
+    TILE_TOKENS = 12,  /* most tokens that share a register of weights */
     FINE_MAX = 8,      /* most refined blocks of a row */
     Q_NIBBLES = 1,
     Q_PAIRS = 2,
@@ -88,13 +89,26 @@ static inline kfmt kfmt_of(st_dtype type)
     return (kfmt){0};
 }
 
+/* The largest u of a format with small ones, else 255. */
+static inline int kfmt_most(kfmt f)
+{
+    if (f.codes == 2)
+        return 28;
+    if (f.codes || f.planes & Q_BYTES)
+        return 255;
+    int bits = f.planes & Q_NIBBLES ? 4 : 0;
+    bits += f.planes & Q_PAIRS ? 2 : 0;
+    bits += f.planes & Q_BITS ? 1 : 0;
+    return (1 << bits) - 1;
+}
+
 /* One activation block: 32 columns of a token.  Token t of block b is at [b * n + t]. */
 struct kqact {
     int8_t q[KERN_QBLOCK];
     float d;        /* scale */
     float s;        /* d * sum of q */
     float s2[2];    /* the same for each half */
-    int32_t z;      /* - sum of q */
+    int32_t z;      /* -128 * sum of q: what weights that are 128 too large add */
     int32_t z2[2];  /* the same for each half */
     uint32_t block; /* of a fine block: its number, or FINE_NONE */
 };
@@ -121,14 +135,15 @@ typedef struct kparts {
     /* Expand blocks [b0, b0 + nb) of a panel. */
     void (*expand)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
                    kblock *s);
-    /* acc += strip x n tokens; x is token 0 at block b0, `stride` tokens from block to
-     * block. */
+    /* acc[at[t]] += strip x token t, t < n; x is token 0 at block b0, `stride` tokens
+     * from block to block. */
     void (*tile)(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
-                 size_t stride, uint32_t n, float (*acc)[KERN_PANEL]);
-    /* acc = a whole panel x one token, and then the products of n_fine single blocks, the
-     * same bytes as expand and tile; may be NULL. */
-    void (*one)(const kmat *w, const unsigned char *panel, const kqact *x, size_t stride,
-                const kqact *fine, uint32_t n_fine, float *acc);
+                 size_t stride, uint32_t n, const uint8_t *at, float (*acc)[KERN_PANEL]);
+    /* expand and tile in one, the same bytes, for at most few_most tokens. */
+    void (*few)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+                const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
+                float (*acc)[KERN_PANEL]);
+    uint32_t few_most;
     /* Widen nc columns from c0 of a float panel. */
     void (*widen)(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
                   kfstrip s);
@@ -139,26 +154,25 @@ typedef struct kparts {
                  float *acc);
 } kparts;
 
-/* The fine blocks of a group of tokens, those of one block together, blocks rising. */
+/* Tokens that are multiplied together, and their fine blocks, those of one block of
+ * columns side by side, blocks rising. */
 typedef struct fine_run {
     uint32_t block;
-    uint32_t first; /* in token, act and part */
+    uint32_t first; /* in token and act */
     uint32_t n;
 } fine_run;
 
-typedef struct fine_group {
+typedef struct token_group {
+    uint32_t t; /* the first */
+    uint32_t n;
     uint32_t n_runs;
     fine_run runs[GROUP_TOKENS * FINE_MAX];
-    uint8_t token[GROUP_TOKENS * FINE_MAX];
+    uint8_t every[GROUP_TOKENS];            /* 0, 1, 2 ... */
+    uint8_t token[GROUP_TOKENS * FINE_MAX]; /* in the group */
     ST_ALIGNED(64) kqact act[GROUP_TOKENS * FINE_MAX];
-    float part[GROUP_TOKENS * FINE_MAX][KERN_PANEL]; /* products with one panel */
-} fine_group;
+} token_group;
 
-void fine_gather(const kact *x, uint32_t t, uint32_t n, fine_group *g);
-/* Multiply the runs from *run on whose blocks are in a strip, blocks [b0, b0 + nb). */
-void fine_strip(const kparts *p, const kfmt *f, const kblock *strip, uint32_t b0,
-                uint32_t nb, fine_group *g, uint32_t *run);
-void fine_join(const fine_group *g, float (*acc)[KERN_PANEL]); /* acc += parts */
+void fine_gather(const kact *x, token_group *g); /* fill runs, token and act */
 
 /* Bytes of a panel, 0 when the type is not supported or cols is no whole number of
  * blocks; cols < 2^32 cannot overflow. */

@@ -33,34 +33,46 @@ static void acc_store(float (*acc)[KERN_PANEL], uint32_t n, uint32_t rows, float
     }
 }
 
-static uint32_t fine_count(const fine_group *g)
+typedef struct panel_job {
+    const kparts *p;
+    const kmat *w;
+    const unsigned char *panel;
+    kfmt f;
+    kblock *strip; /* NULL: so few tokens that the panel is multiplied as it lies */
+    uint32_t b0;   /* the strip's first block */
+} panel_job;
+
+/* acc[at[i]] += blocks [b, b + nb) of the strip x token i. */
+static void strip_mul(const panel_job *j, uint32_t b, uint32_t nb, const kqact *x,
+                      size_t stride, uint32_t n, const uint8_t *at,
+                      float (*acc)[KERN_PANEL])
 {
-    return g && g->n_runs ? g->runs[g->n_runs - 1].first + g->runs[g->n_runs - 1].n : 0;
+    if (j->strip)
+        j->p->tile(&j->f, j->strip + (b - j->b0), nb, x, stride, n, at, acc);
+    else
+        j->p->few(j->w, j->panel, b, nb, x, stride, n, at, acc);
 }
 
 static void quant_group(const kparts *p, const kmat *w, const unsigned char *panel,
-                        const kact *x, uint32_t t, uint32_t n, fine_group *fine,
-                        float (*acc)[KERN_PANEL])
+                        const kact *x, const token_group *g, float (*acc)[KERN_PANEL])
 {
-    const kfmt f = kfmt_of(w->type);
     const uint32_t blocks = w->cols / KERN_QBLOCK;
     kblock strip[STRIP_BLOCKS];
+    panel_job j = {p, w, panel, kfmt_of(w->type), g->n > p->few_most ? strip : NULL, 0};
     uint32_t run = 0;
-    if (n == 1 && p->one) {
-        p->one(w, panel, x->q + t, x->n, fine ? fine->act : NULL, fine_count(fine),
-               acc[0]);
-        return;
+    acc_clear(acc, g->n);
+    for (; j.b0 < blocks; j.b0 += STRIP_BLOCKS) {
+        uint32_t nb = min_u32(blocks - j.b0, STRIP_BLOCKS);
+        if (j.strip)
+            p->expand(w, panel, j.b0, nb, strip);
+        strip_mul(&j, j.b0, nb, x->q + j.b0 * (size_t)x->n + g->t, x->n, g->n, g->every,
+                  acc);
+        for (; run < g->n_runs && g->runs[run].block < j.b0 + nb; run++) {
+            const fine_run *r = &g->runs[run];
+            strip_mul(&j, r->block, 1, g->act + r->first, r->n, r->n, g->token + r->first,
+                      acc);
+        }
     }
-    acc_clear(acc, n);
-    for (uint32_t b = 0; b < blocks; b += STRIP_BLOCKS) {
-        uint32_t nb = min_u32(blocks - b, STRIP_BLOCKS);
-        p->expand(w, panel, b, nb, strip);
-        p->tile(&f, strip, nb, x->q + b * (size_t)x->n + t, x->n, n, acc);
-        if (fine)
-            fine_strip(p, &f, strip, b, nb, fine, &run);
-    }
-    if (fine)
-        fine_join(fine, acc);
 }
 
 static void float_group(const kparts *p, const kmat *w, const unsigned char *panel,
@@ -83,33 +95,42 @@ static void float_group(const kparts *p, const kmat *w, const unsigned char *pan
     }
 }
 
-/* acc[0..n) = a panel x tokens t..t+n. */
-static void group_run(const kparts *p, const kmat *w, uint32_t panel, const kact *x,
-                      uint32_t t, uint32_t n, fine_group *fine, float (*acc)[KERN_PANEL])
+/* acc[0..n) = a panel x the tokens of a group. */
+static void group_mul(const kparts *p, const kmat *w, uint32_t panel, const kact *x,
+                      const token_group *g, float (*acc)[KERN_PANEL])
 {
     const unsigned char *at = panel_at(w, panel);
     if (kfmt_of(w->type).bunch)
-        quant_group(p, w, at, x, t, n, fine, acc);
+        quant_group(p, w, at, x, g, acc);
     else
-        float_group(p, w, at, x, t, n, acc);
+        float_group(p, w, at, x, g->t, g->n, acc);
+}
+
+static void group_make(const kmat *w, const kact *x, uint32_t t, uint32_t n,
+                       token_group *g)
+{
+    g->t = t;
+    g->n = n;
+    g->n_runs = 0;
+    for (uint32_t i = 0; i < n; i++)
+        g->every[i] = (uint8_t)i;
+    if (x->fine && kfmt_of(w->type).bunch)
+        fine_gather(x, g);
 }
 
 void matmul_panels(const kparts *p, const kmat *w, const kact *x, uint32_t panel0,
                    uint32_t panel1, float *y, size_t ldy)
 {
     ST_ALIGNED(64) float acc[GROUP_TOKENS][KERN_PANEL];
-    const bool fine = x->fine && kfmt_of(w->type).bunch;
-    fine_group g;
+    token_group g;
     assert(x->cols == w->cols);
     for (uint32_t t = 0; t < x->n; t += GROUP_TOKENS) {
-        uint32_t n = min_u32(x->n - t, GROUP_TOKENS);
-        if (fine)
-            fine_gather(x, t, n, &g);
+        group_make(w, x, t, min_u32(x->n - t, GROUP_TOKENS), &g);
         for (uint32_t panel = panel0; panel < panel1; panel++) {
             uint32_t row = panel * KERN_PANEL;
             uint32_t rows = min_u32(w->rows - row, KERN_PANEL);
-            group_run(p, w, panel, x, t, n, fine ? &g : NULL, acc);
-            acc_store(acc, n, rows, y + t * ldy + row, ldy);
+            group_mul(p, w, panel, x, &g, acc);
+            acc_store(acc, g.n, rows, y + t * ldy + row, ldy);
         }
     }
 }
@@ -118,17 +139,15 @@ void matmul_rows(const kparts *p, const kmat *w, const kact *x, uint32_t t,
                  const int32_t *rows, uint32_t n, float *y)
 {
     ST_ALIGNED(64) float acc[1][KERN_PANEL];
-    const bool fine = x->fine && kfmt_of(w->type).bunch;
     uint32_t have = UINT32_MAX;
-    fine_group g;
+    token_group g;
     assert(x->cols == w->cols && t < x->n);
-    if (fine)
-        fine_gather(x, t, 1, &g);
+    group_make(w, x, t, 1, &g);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = (uint32_t)rows[i], panel = row / KERN_PANEL;
         assert(row < w->rows);
         if (panel != have)
-            group_run(p, w, panel, x, t, 1, fine ? &g : NULL, acc);
+            group_mul(p, w, panel, x, &g, acc);
         have = panel;
         y[i] = acc[0][row % KERN_PANEL];
     }

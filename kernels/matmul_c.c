@@ -151,34 +151,32 @@ static void lane_dot(const uint8_t (*u)[64], const int8_t *q, int lane, int32_t 
     }
 }
 
-static void block_mul(const kfmt *f, const kblock *s, uint32_t b, const kqact *x,
-                      float *acc)
+static void block_mul(const kfmt *f, const kblock *s, const kqact *x, float *acc)
 {
-    const int32_t offset = f->has_min ? 0 : 1 << f->shift;
+    const int32_t z[2] = {f->halves ? x->z2[0] : x->z, x->z2[1]};
+    const float mins[2] = {f->halves ? x->s2[0] : x->s, x->s2[1]};
     for (int r = 0; r < KERN_PANEL; r++) {
         int32_t sum[2];
-        float a = acc[r];
-        lane_dot(s[b].u, x->q, r, sum);
-        if (f->halves) {
-            for (int h = 0; h < 2; h++)
-                a = fmaf(s[b].d[h][r] * x->d, (float)(sum[h] + offset * x->z2[h]), a);
-            for (int h = 0; f->has_min && h < 2; h++)
-                a = fmaf(s[b].m[h][r], x->s2[h], a);
-        } else {
-            a = fmaf(s[b].d[0][r] * x->d, (float)(sum[0] + sum[1] + offset * x->z), a);
-            if (f->has_min)
-                a = fmaf(s[b].m[0][r], x->s, a);
-        }
-        acc[r] = a;
+        lane_dot(s->u, x->q, r, sum);
+        if (!f->halves)
+            sum[0] += sum[1];
+        for (int h = 0; !f->has_min && h <= f->halves; h++)
+            sum[h] += z[h] / (128 >> f->shift);
+        float part = s->d[0][r] * (float)sum[0];
+        if (f->halves)
+            part = fmaf(s->d[1][r], (float)sum[1], part);
+        acc[r] = fmaf(part, x->d, acc[r]);
+        for (int h = 0; f->has_min && h <= f->halves; h++)
+            acc[r] = fmaf(s->m[h][r], mins[h], acc[r]);
     }
 }
 
 static void tile(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
-                 size_t stride, uint32_t n, float (*acc)[KERN_PANEL])
+                 size_t stride, uint32_t n, const uint8_t *at, float (*acc)[KERN_PANEL])
 {
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t b = 0; b < nb; b++)
-            block_mul(f, s, b, x + b * stride + t, acc[t]);
+            block_mul(f, &s[b], x + b * stride + t, acc[at[t]]);
 }
 
 static void widen(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
@@ -235,15 +233,16 @@ void kqact_make(const float *x, uint32_t n, kqact *a)
     float inverse = 127.0f / most;
     for (uint32_t i = 0; i < n; i++)
         a->q[i] = (int8_t)(x[i] * inverse + ROUNDER - ROUNDER);
-    for (int i = 0; i < 16; i++) {
-        a->z2[0] -= a->q[i];
-        a->z2[1] -= a->q[16 + i];
-    }
+    int32_t sum[2] = {0, 0};
+    for (int i = 0; i < KERN_QBLOCK; i++)
+        sum[i / 16] += a->q[i];
     a->d = most / 127.0f;
-    a->z = a->z2[0] + a->z2[1];
-    a->s = a->d * (float)-a->z;
-    for (int h = 0; h < 2; h++)
-        a->s2[h] = a->d * (float)-a->z2[h];
+    a->s = a->d * (float)(sum[0] + sum[1]);
+    a->z = -128 * (sum[0] + sum[1]);
+    for (int h = 0; h < 2; h++) {
+        a->s2[h] = a->d * (float)sum[h];
+        a->z2[h] = -128 * sum[h];
+    }
 }
 
 void quant_c(const kact *x, uint32_t row0, uint32_t row1)
@@ -257,7 +256,8 @@ void quant_c(const kact *x, uint32_t row0, uint32_t row1)
     }
 }
 
-static const kparts parts = {expand, tile, NULL, widen, ftile, NULL};
+static const kparts parts = {
+    .expand = expand, .tile = tile, .widen = widen, .ftile = ftile};
 
 void matmul_c(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1, float *y,
               size_t ldy)

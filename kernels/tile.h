@@ -5,14 +5,11 @@
 #define KERNELS_TILE_H
 #include "kernels/layout.h"
 
-void tile_avx2(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x, size_t stride,
-               uint32_t n, float (*acc)[KERN_PANEL]);
-void tile_avx512(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
-                 size_t stride, uint32_t n, float (*acc)[KERN_PANEL]);
 void tile_vnni(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x, size_t stride,
-               uint32_t n, float (*acc)[KERN_PANEL]);
-void one_vnni(const kmat *w, const unsigned char *panel, const kqact *x, size_t stride,
-              const kqact *fine, uint32_t n_fine, float *acc);
+               uint32_t n, const uint8_t *at, float (*acc)[KERN_PANEL]);
+void few_vnni(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+              const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
+              float (*acc)[KERN_PANEL]);
 
 extern const kern kern_avx2, kern_avx512, kern_vnni;
 #endif

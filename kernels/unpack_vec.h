@@ -7,37 +7,23 @@
 #define KERNELS_UNPACK_VEC_H
 #include "kernels/kern_c.h"
 
-/* The 8 vectors of a block, bytes [at, at + BVEC) of each. */
-ST_INLINE void block_unpack(st_dtype t, bvec table, const unsigned char *q, int at,
-                            bvec *u)
+/* Group g of a block's codes. */
+ST_INLINE bvec codes_unpack(st_dtype t, bvec table, const unsigned char *q, int g)
 {
-    const int planes = kfmt_of(t).planes;
-    const int high = planes & Q_NIBBLES ? 4 : 0;
-    q += at;
-    if (planes & Q_BYTES)
-        for (int g = 0; g < 8; g++)
-            u[g] = bv_load(q + 64 * g);
-    if (planes & Q_NIBBLES) {
-        for (int v = 0; v < 4; v++) {
-            bvec w = bv_load(q + 64 * v);
-            u[v] = bv_field(w, 0, 4, 0);
-            u[v + 4] = bv_field(w, 4, 4, 0);
-        }
+    const int planes = kfmt_of(t).planes, nibbles = planes & Q_NIBBLES;
+    bvec u = bv_load(q + (planes & Q_BYTES ? 64 * g : 64 * (g % 4)));
+    if (nibbles) {
+        u = bv_field(u, g < 4 ? 0 : 4, 4, 0);
         q += 256;
     }
     if (planes & Q_PAIRS) {
-        for (int g = 0; g < 8; g++) {
-            bvec w = bv_field(bv_load(q + 64 * (g / 4)), 2 * (g % 4), 2, high);
-            u[g] = high ? bv_or(u[g], w) : w;
-        }
+        bvec pair = bv_field(bv_load(q + 64 * (g / 4)), 2 * (g % 4), 2, nibbles ? 4 : 0);
+        u = nibbles ? bv_or(u, pair) : pair;
         q += 128;
     }
     if (planes & Q_BITS)
-        for (int g = 0; g < 8; g++)
-            u[g] = bv_or(u[g], bv_field(bv_load(q), g, 1, high ? 4 : 2));
-    if (kfmt_of(t).codes)
-        for (int g = 0; g < 8; g++)
-            u[g] = bv_look(table, u[g]);
+        u = bv_or(u, bv_field(bv_load(q), g, 1, nibbles ? 4 : 2));
+    return kfmt_of(t).codes ? bv_look(table, u) : u;
 }
 
 ST_INLINE bvec table_load(st_dtype t)
@@ -131,12 +117,8 @@ ST_INLINE void expand_type(st_dtype t, const unsigned char *panel, uint32_t b0,
     const bvec table = table_load(t);
     for (uint32_t b = 0; b < nb; b++) {
         vec d[2], m[2];
-        for (int at = 0; at < 64; at += BVEC) {
-            bvec u[8];
-            block_unpack(t, table, panel + block_at(&f, b0 + b), at, u);
-            for (int g = 0; g < 8; g++)
-                bv_store(s[b].u[g] + at, u[g]);
-        }
+        for (int g = 0; g < 8; g++)
+            bv_store(s[b].u[g], codes_unpack(t, table, panel + block_at(&f, b0 + b), g));
         scales_unpack(t, panel + record_at(&f, b0 + b), (b0 + b) % per, d, m);
         for (int h = 0; h <= f.halves; h++) {
             v_store(s[b].d[h], d[h]);
@@ -241,9 +223,9 @@ ST_INLINE void block_quant(const float *x, kqact *a)
     a->s = a->d * (float)(sum0 + sum1);
     a->s2[0] = a->d * (float)sum0;
     a->s2[1] = a->d * (float)sum1;
-    a->z = -(sum0 + sum1);
-    a->z2[0] = -sum0;
-    a->z2[1] = -sum1;
+    a->z = -128 * (sum0 + sum1);
+    a->z2[0] = -128 * sum0;
+    a->z2[1] = -128 * sum1;
     a->block = 0;
 }
 

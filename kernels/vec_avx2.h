@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct vec {
     __m256 a; /* lanes 0..7 */
@@ -227,36 +228,91 @@ ST_INLINE int32_t v_store_i8(int8_t *p, vec v)
     return _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 2) - 2048;
 }
 
-typedef __m256i bvec;
+typedef struct bvec {
+    __m256i a; /* bytes 0..31, rows 0..7 */
+    __m256i b;
+} bvec;
 
-enum { BVEC = 32 };
-
-ST_INLINE bvec bv_load(const unsigned char *p)
+ST_INLINE __m256i load_32(const unsigned char *p)
 {
     return _mm256_load_si256((const __m256i *)(const void *)p);
 }
+ST_INLINE bvec bv_load(const unsigned char *p)
+{
+    return (bvec){load_32(p), load_32(p + 32)};
+}
 ST_INLINE void bv_store(unsigned char *p, bvec v)
 {
-    _mm256_store_si256((__m256i *)(void *)p, v);
+    _mm256_store_si256((__m256i *)(void *)p, v.a);
+    _mm256_store_si256((__m256i *)(void *)(p + 32), v.b);
 }
-ST_INLINE bvec bv_field(bvec v, int from, int n, int to)
+ST_INLINE __m256i field_32(__m256i v, int from, int n, int to)
 {
     v = from > to   ? _mm256_srli_epi16(v, from - to)
         : from < to ? _mm256_slli_epi16(v, to - from)
                     : v;
     return _mm256_and_si256(v, _mm256_set1_epi8((char)(((1 << n) - 1) << to)));
 }
-ST_INLINE bvec bv_or(bvec a, bvec b)
+ST_INLINE bvec bv_field(bvec v, int from, int n, int to)
 {
-    return _mm256_or_si256(a, b);
+    return (bvec){field_32(v.a, from, n, to), field_32(v.b, from, n, to)};
+}
+ST_INLINE bvec bv_or(bvec v, bvec w)
+{
+    return (bvec){_mm256_or_si256(v.a, w.a), _mm256_or_si256(v.b, w.b)};
 }
 ST_INLINE bvec bv_table(const uint8_t *table)
 {
-    return _mm256_broadcastsi128_si256(
+    __m256i v = _mm256_broadcastsi128_si256(
         _mm_loadu_si128((const __m128i *)(const void *)table));
+    return (bvec){v, v};
 }
 ST_INLINE bvec bv_look(bvec table, bvec index)
 {
-    return _mm256_shuffle_epi8(table, index);
+    return (bvec){_mm256_shuffle_epi8(table.a, index.a),
+                  _mm256_shuffle_epi8(table.b, index.b)};
+}
+ST_INLINE bvec bv_four(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, 4);
+    __m256i v = _mm256_set1_epi32(four);
+    return (bvec){v, v};
+}
+ST_INLINE bvec bv_pairs(bvec u, bvec q)
+{
+    return (bvec){_mm256_maddubs_epi16(u.a, q.a), _mm256_maddubs_epi16(u.b, q.b)};
+}
+/* The empty statement holds the sum in its register: gcc would make all products first
+ * and spill them. */
+ST_INLINE bvec bv_pairs_add(bvec sum, bvec u, bvec q)
+{
+    bvec p = bv_pairs(u, q);
+    sum.a = _mm256_add_epi16(sum.a, p.a);
+    sum.b = _mm256_add_epi16(sum.b, p.b);
+    __asm__("" : "+x"(sum.a), "+x"(sum.b));
+    return sum;
+}
+
+typedef bvec ivec;
+
+ST_INLINE ivec iv_set(int32_t i)
+{
+    __m256i v = _mm256_set1_epi32(i);
+    return (ivec){v, v};
+}
+ST_INLINE ivec iv_shift_right(ivec v, int n)
+{
+    return (ivec){_mm256_srai_epi32(v.a, n), _mm256_srai_epi32(v.b, n)};
+}
+ST_INLINE ivec iv_add_pairs(ivec sum, bvec p, int16_t times)
+{
+    const __m256i by = _mm256_set1_epi16(times);
+    return (ivec){_mm256_add_epi32(sum.a, _mm256_madd_epi16(p.a, by)),
+                  _mm256_add_epi32(sum.b, _mm256_madd_epi16(p.b, by))};
+}
+ST_INLINE vec v_from_i32(ivec v)
+{
+    return (vec){_mm256_cvtepi32_ps(v.a), _mm256_cvtepi32_ps(v.b)};
 }
 #endif

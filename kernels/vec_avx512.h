@@ -8,6 +8,7 @@
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef __m512 vec;
 
@@ -193,10 +194,8 @@ ST_INLINE int32_t v_store_i8(int8_t *p, vec v)
     return _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 2) - 2048;
 }
 
-/* The widest register of bytes; a 64-byte vector of weights is 64 / BVEC of them. */
+/* 64 bytes, or 32 sums of pairs of products in 16 bits. */
 typedef __m512i bvec;
-
-enum { BVEC = 64 };
 
 ST_INLINE bvec bv_load(const unsigned char *p)
 {
@@ -213,9 +212,9 @@ ST_INLINE bvec bv_field(bvec v, int from, int n, int to)
                     : v;
     return _mm512_and_si512(v, _mm512_set1_epi8((char)(((1 << n) - 1) << to)));
 }
-ST_INLINE bvec bv_or(bvec a, bvec b)
+ST_INLINE bvec bv_or(bvec v, bvec w)
 {
-    return _mm512_or_si512(a, b);
+    return _mm512_or_si512(v, w);
 }
 ST_INLINE bvec bv_table(const uint8_t *table) /* 16 bytes for bv_look */
 {
@@ -224,5 +223,45 @@ ST_INLINE bvec bv_table(const uint8_t *table) /* 16 bytes for bv_look */
 ST_INLINE bvec bv_look(bvec table, bvec index)
 {
     return _mm512_shuffle_epi8(table, index);
+}
+ST_INLINE bvec bv_four(const int8_t *p) /* 4 bytes, 16 times */
+{
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm512_set1_epi32(four);
+}
+/* Unsigned u times signed q, neighbours added in 16 bits, saturating. */
+ST_INLINE bvec bv_pairs(bvec u, bvec q)
+{
+    return _mm512_maddubs_epi16(u, q);
+}
+/* The empty statement holds the sum in its register: gcc would make all products first
+ * and spill them. */
+ST_INLINE bvec bv_pairs_add(bvec sum, bvec u, bvec q)
+{
+    sum = _mm512_add_epi16(sum, bv_pairs(u, q));
+    __asm__("" : "+v"(sum));
+    return sum;
+}
+
+/* 16 whole numbers */
+typedef __m512i ivec;
+
+ST_INLINE ivec iv_set(int32_t i)
+{
+    return _mm512_set1_epi32(i);
+}
+ST_INLINE ivec iv_shift_right(ivec v, int n)
+{
+    return _mm512_srai_epi32(v, (unsigned)n);
+}
+/* sum + `times` neighbours in 16 bits */
+ST_INLINE ivec iv_add_pairs(ivec sum, bvec p, int16_t times)
+{
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(p, _mm512_set1_epi16(times)));
+}
+ST_INLINE vec v_from_i32(ivec v)
+{
+    return _mm512_cvtepi32_ps(v);
 }
 #endif

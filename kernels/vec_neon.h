@@ -231,32 +231,54 @@ ST_INLINE int32_t v_store_i8(int8_t *p, vec v)
     return vaddvq_s16(vaddq_s16(a, b));
 }
 
-typedef uint8x16_t bvec;
-
-enum { BVEC = 16 };
+typedef struct bvec {
+    uint8x16_t v[4];
+} bvec;
 
 ST_INLINE bvec bv_load(const unsigned char *p)
 {
-    return vld1q_u8(p);
+    return (bvec){{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
 }
 ST_INLINE void bv_store(unsigned char *p, bvec v)
 {
-    vst1q_u8(p, v);
+    for (int i = 0; i < 4; i++)
+        vst1q_u8(p + 16 * i, v.v[i]);
 }
 ST_INLINE bvec bv_field(bvec v, int from, int n, int to)
 {
-    return b16_field(v, from, n, to);
+    for (int i = 0; i < 4; i++)
+        v.v[i] = b16_field(v.v[i], from, n, to);
+    return v;
 }
-ST_INLINE bvec bv_or(bvec a, bvec b)
+ST_INLINE bvec bv_or(bvec v, bvec w)
 {
-    return vorrq_u8(a, b);
+    for (int i = 0; i < 4; i++)
+        v.v[i] = vorrq_u8(v.v[i], w.v[i]);
+    return v;
 }
 ST_INLINE bvec bv_table(const uint8_t *table)
 {
-    return vld1q_u8(table);
+    uint8x16_t v = vld1q_u8(table);
+    return (bvec){{v, v, v, v}};
 }
 ST_INLINE bvec bv_look(bvec table, bvec index)
 {
-    return vqtbl1q_u8(table, index);
+    for (int i = 0; i < 4; i++)
+        index.v[i] = vqtbl1q_u8(table.v[i], index.v[i]);
+    return index;
+}
+
+typedef struct ivec {
+    int32x4_t v[4];
+} ivec;
+
+ST_INLINE ivec iv_set(int32_t i)
+{
+    int32x4_t v = vdupq_n_s32(i);
+    return (ivec){{v, v, v, v}};
+}
+ST_INLINE vec v_from_i32(ivec v)
+{
+    EACH4(r, vcvtq_f32_s32(v.v[i]));
 }
 #endif
