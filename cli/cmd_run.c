@@ -258,7 +258,7 @@ out:
     return rc;
 }
 
-static const cli_option options[] = {
+static const cli_option flags[] = {
     CLI_MODEL_OPTIONS,
     {"system", 's', "TEXT", "A system turn before the prompt."},
     {"raw", 0, NULL, "Continue the prompt as plain text, without the chat format."},
@@ -282,7 +282,7 @@ const cli_command cli_run = {
     .summary = "let a model answer a prompt",
     .operands = "[PROMPT]",
     .max_operands = 1,
-    .options = options,
+    .options = flags,
     .details =
         "The prompt goes through the model's own chat format as a user turn. What it "
         "spells is data: it cannot end the turn or begin another.",

@@ -245,7 +245,7 @@ static void slot_release(sched *s, uint32_t at)
 {
     req *r = &s->reqs[at];
     sched_prefix *p = r->ask.prefix;
-    st_free(r->tokens);
+    req_free(r);
     pthread_mutex_lock(&s->lock);
     for (uint32_t i = 0; r->cancelled && i < s->n_cancels; i++)
         if (s->cancels[i] == at) {

@@ -11,11 +11,11 @@
  * Text that was run is kept in pages until they are needed, for the same key only.  What
  * all keys share is a pinned prefix, and only requests that name it.
  *
- * Threads: as above.  Memory: all taken by sched_new, but for one block per submitted
- * request (its tokens); a step allocates nothing. */
+ * Threads: as above.  Memory: taken by sched_new and, for a request's tokens and
+ * options, by its submit; a step allocates nothing. */
 #ifndef ENGINE_SCHED_H
 #define ENGINE_SCHED_H
-#include "engine/engine.h"
+#include "engine/options.h"
 #include "engine/sampler.h"
 
 typedef struct sched sched;
@@ -31,7 +31,12 @@ typedef struct sched_opts {
 } sched_opts;
 
 typedef enum sched_class { SCHED_INTERACTIVE, SCHED_BULK } sched_class;
-typedef enum sched_kind { SCHED_GENERATE, SCHED_STATES, SCHED_EMBED } sched_kind;
+typedef enum sched_kind {
+    SCHED_GENERATE, /* tokens, one after the other */
+    SCHED_OPTIONS,  /* probabilities of options; the tries of many share a pass */
+    SCHED_STATES,
+    SCHED_EMBED,
+} sched_kind;
 
 typedef struct sched_token {
     int32_t id;
@@ -80,8 +85,9 @@ typedef struct sched_request {
     uint64_t deadline_us;  /* on st_clock_us(); 0: none */
     sched_kind kind;
     sched_generate generate;
-    step_states states; /* ret_... are written before done is called */
-    float *ret_vector;  /* of SCHED_EMBED: [n_embd] */
+    options_request options; /* its s, tokens and n are the scheduler's */
+    step_states states;      /* its prefix is the scheduler's */
+    float *ret_vector;       /* of SCHED_EMBED: [n_embd] */
     /* Once for every request that was accepted, on the owner's thread. */
     void (*done)(void *arg, const sched_result *result);
     void *arg; /* of done and on_token */
@@ -109,9 +115,10 @@ ST_NODISCARD int sched_new(engine *e, const sched_opts *opts, sched **ret_sched,
                            st_err *err);
 void sched_free(sched *s); /* NULL allowed; requests left end as ST_ECANCELLED */
 
-/* What stays borrowed until done: the prefix, ret_... and arg.  ST_EBUSY when the queue
- * is full or drained: a key may hold three times as many places as are free, so one
- * client alone never takes them all.  ST_ELIMIT for what can never fit. */
+/* Borrowed until done: the prefix, the options, ret_... (written before it) and arg.
+ * ST_EBUSY when the queue is full or drained: a key may hold three times as many places
+ * as are free, so one client alone never takes them all.  ST_ELIMIT for what can never
+ * fit. */
 ST_NODISCARD int sched_submit(sched *s, const sched_request *request, sched_id *ret_id,
                               st_err *err);
 /* Takes effect before the next step.  Unknown or finished: nothing. */

@@ -40,6 +40,9 @@ typedef struct req {
     uint32_t n;        /* tokens there are */
     uint32_t most_run; /* tokens its flow was charged for */
     sampler pick;
+    options_run *run;   /* of options */
+    uint32_t n_nodes;   /* the most that its tree takes */
+    uint32_t n_started; /* tokens its sequence held when the run began */
     uint32_t flow;
     uint32_t next; /* the next one waiting in its flow */
     bool is_waiting;
@@ -67,10 +70,10 @@ typedef struct flow {
 typedef struct turn { /* a sequence's part in a step */
     uint32_t req;
     sched_prefix *prefix; /* NULL; or it is run for the request, which waits for it */
-    uint32_t n;           /* tokens */
-    uint32_t pages;       /* that it will take */
-    uint32_t last;        /* the output: n - 1 */
-    bool gives;           /* has an output */
+    step_item item;
+    uint32_t pages; /* that it will take */
+    bool gives;     /* makes a token */
+    uint32_t last;  /* its place in the item */
     sched_token token;
 } turn;
 
@@ -154,8 +157,8 @@ uint32_t flow_next(const sched *s, bool may_enter);
 
 /* Make a waiting request live.  False, and it waits on, when there is no room for it. */
 bool room_admit(sched *s, uint32_t at);
-/* Take `n` tokens of a live request into the step.  False when it was preempted. */
-bool room_turn(sched *s, uint32_t at, uint32_t n);
+/* Take an item of a live request into the step.  False when it was preempted. */
+bool room_turn(sched *s, uint32_t at, const step_item *item);
 /* Take n tokens of a prefix into the step for a request that waits for it.  False when
  * there is no room. */
 bool room_prefix(sched *s, uint32_t at, uint32_t n);
@@ -168,6 +171,7 @@ void room_leave(sched *s, uint32_t at); /* live no more; its text is kept in the
 ST_NODISCARD int req_ids_check(const sched *s, const int32_t *ids, uint32_t n,
                                st_err *err);
 
+void req_free(req *r); /* the memory of its own */
 /* Tell its owner, give the slot back. */
 void req_end(sched *s, uint32_t at, sched_end end, const st_err *err);
 void prefix_unref(sched *s, sched_prefix *p);
@@ -175,5 +179,11 @@ void prefix_unref(sched *s, sched_prefix *p);
 static inline uint32_t req_left(const req *r)
 {
     return r->n - seq_len(r->s);
+}
+
+/* The next n tokens of a chain. */
+static inline step_item chain_item(seq *s, const int32_t *tokens, uint32_t n)
+{
+    return (step_item){.s = s, .tokens = tokens + seq_len(s), .n = n};
 }
 #endif

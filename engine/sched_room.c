@@ -9,13 +9,25 @@
 #include "base/clock.h"
 #include <assert.h>
 
-/* Pages that running n more tokens takes. */
-static uint32_t chain_pages(const seq *s, uint32_t n)
+/* Pages that n tokens after the first `end` of a sequence take. */
+static uint32_t pages_after(const seq *s, uint32_t end, uint32_t n)
 {
-    const kvpool *pool = s->engine->pool;
-    bool copy = n > 0 && s->len % KV_PAGE_TOKENS != 0 &&
-                kvpool_holders(pool, s->pages[s->len / KV_PAGE_TOKENS]) > 1;
-    return kv_pages_for(s->len + n) - s->n_pages + copy;
+    uint32_t held = kv_pages_for(end) < s->n_pages ? kv_pages_for(end) : s->n_pages;
+    bool copy = n > 0 && end % KV_PAGE_TOKENS != 0 &&
+                (s->kept_tail != KV_NO_PAGE || /* the copy may be given back first */
+                 kvpool_holders(s->engine->pool, s->pages[end / KV_PAGE_TOKENS]) > 1);
+    return kv_pages_for(end + n) - held + copy;
+}
+
+static uint32_t item_pages(const step_item *it)
+{
+    return pages_after(it->s, it->s->len + it->n_tree, it->n);
+}
+
+/* All that a live request may yet take, but for text it has not made. */
+static uint32_t pages_left(const req *r)
+{
+    return pages_after(r->s, r->s->len, req_left(r) + r->n_nodes);
 }
 
 static uint32_t rank_of(const sched *s, const req *r)
@@ -122,14 +134,14 @@ static uint64_t pages_owed(const sched *s)
 {
     uint64_t n = 0;
     for (uint32_t i = 0; i < s->n_live; i++)
-        n += chain_pages(s->reqs[s->live[i]].s, req_left(&s->reqs[s->live[i]]));
+        n += pages_left(&s->reqs[s->live[i]]);
     return n;
 }
 
 static bool pages_suffice(const sched *s, const req *r)
 {
     uint64_t has = (uint64_t)engine_free_pages(s->engine) + prefix_tree_spare(s->tree);
-    return has >= s->other_pages + pages_owed(s) + chain_pages(r->s, req_left(r));
+    return has >= s->other_pages + pages_owed(s) + pages_left(r);
 }
 
 static void sequence_fill(sched *s, req *r)
@@ -172,18 +184,30 @@ bool room_admit(sched *s, uint32_t at)
     return true;
 }
 
-bool room_turn(sched *s, uint32_t at, uint32_t n)
+static void turn_add(sched *s, uint32_t at, const step_item *item, sched_prefix *prefix)
+{
+    const req *r = &s->reqs[at];
+    bool gives = !prefix && r->ask.kind == SCHED_GENERATE && item->n == req_left(r);
+    s->turns[s->n_turns++] = (turn){
+        .req = at,
+        .prefix = prefix,
+        .item = *item,
+        .pages = item_pages(item),
+        .last = item->n - 1,
+        .gives = gives,
+    };
+}
+
+bool room_turn(sched *s, uint32_t at, const step_item *item)
 {
     req *r = &s->reqs[at];
-    uint32_t pages = chain_pages(r->s, n);
-    while (!pages_reserve(s, pages)) {
+    while (!pages_reserve(s, item_pages(item))) {
         room_give_way(s);
         if (!r->s)
             return false;
     }
     r->in_turn = true;
-    s->turns[s->n_turns++] = (turn){
-        .req = at, .n = n, .pages = pages, .last = n - 1, .gives = n == req_left(r)};
+    turn_add(s, at, item, NULL);
     return true;
 }
 
@@ -199,13 +223,12 @@ static bool others_reserve(sched *s, const req *r, uint32_t n)
 
 bool room_prefix(sched *s, uint32_t at, uint32_t n)
 {
-    req *r = &s->reqs[at];
-    sched_prefix *p = r->ask.prefix;
-    uint32_t pages = chain_pages(p->pin->s, n);
-    if (s->n_turns == s->max_turns || !others_reserve(s, r, pages))
+    sched_prefix *p = s->reqs[at].ask.prefix;
+    const step_item item = chain_item(p->pin->s, p->pin->tokens, n);
+    if (s->n_turns == s->max_turns || !others_reserve(s, &s->reqs[at], item_pages(&item)))
         return false;
     p->in_turn = true;
-    s->turns[s->n_turns++] = (turn){.req = at, .prefix = p, .n = n, .pages = pages};
+    turn_add(s, at, &item, p);
     return true;
 }
 

@@ -54,16 +54,50 @@ static void deadlines_check(sched *s)
 
 /* --- plan */
 
-/* The next tokens of a live request, at most `room`; returns how many were taken. */
+/* The next tokens of a live request, at most `room`; returns how many were taken: 0 when
+ * it was preempted. */
 static uint32_t plan_live(sched *s, uint32_t at, uint32_t room)
 {
     req *r = &s->reqs[at];
-    uint32_t n = req_left(r) < room ? req_left(r) : room;
-    if (!room_turn(s, at, n))
+    uint32_t left = req_left(r), before = r->most_run;
+    uint32_t end = r->run ? r->n_started + options_run_cost(r->run) : seq_len(r->s);
+    step_item item;
+    if (!r->run)
+        item = chain_item(r->s, r->tokens, left < room ? left : room);
+    else if (!options_run_next(r->run, room, &item))
         return 0;
-    uint32_t end = seq_len(r->s) + n, before = r->most_run;
-    r->most_run = end > before ? end : before;
+    if (!room_turn(s, at, &item))
+        return 0;
+    r->most_run = end + item.n > before ? end + item.n : before;
     flow_charge(s, at, r->most_run - before); /* not again after a preemption */
+    return item.n;
+}
+
+/* A request that became live with a sequence of what was kept. */
+static int live_start(req *r, st_err *err)
+{
+    if (!r->run)
+        return 0;
+    r->n_started = seq_len(r->s);
+    r->ask.options.s = r->s;
+    r->ask.options.tokens = r->tokens + r->n_started;
+    r->ask.options.n = r->n - r->n_started;
+    return options_run_start(r->run, &r->ask.options, err);
+}
+
+/* Let it in, if there is room. */
+static uint32_t plan_entry(sched *s, uint32_t at, uint32_t room, bool *ret_full)
+{
+    st_err err = {0};
+    *ret_full = !room_admit(s, at);
+    if (*ret_full)
+        return 0;
+    if (live_start(&s->reqs[at], &err) < 0) {
+        req_end(s, at, SCHED_END_ERROR, &err);
+        return 0;
+    }
+    uint32_t n = plan_live(s, at, room);
+    *ret_full = n == 0;
     return n;
 }
 
@@ -73,7 +107,8 @@ static bool text_fits(const sched *s, const req *r, uint32_t room)
     if (s->n_texts == 0)
         return true;
     const req *first = &s->reqs[s->texts[0]];
-    return r->n <= room && r->ask.kind == first->ask.kind &&
+    uint32_t before = r->ask.prefix ? r->ask.prefix->pin->n : 0;
+    return r->n - before <= room && r->ask.kind == first->ask.kind &&
            r->ask.states.last_layer == first->ask.states.last_layer &&
            s->n_texts < engine_max_batch(s->engine);
 }
@@ -118,10 +153,8 @@ static uint32_t plan_waiting(sched *s, uint32_t at, uint32_t room, bool *ret_ful
     req *r = &s->reqs[at];
     if (r->ask.prefix && !prefix_pin_is_full(r->ask.prefix->pin))
         return plan_prefix(s, at, room, ret_full);
-    if (r->ask.kind == SCHED_GENERATE) {
-        *ret_full = !room_admit(s, at);
-        return *ret_full ? 0 : plan_live(s, at, room);
-    }
+    if (r->ask.kind == SCHED_GENERATE || r->run)
+        return plan_entry(s, at, room, ret_full);
     if (!text_fits(s, r, room)) {
         s->flows[r->flow].held = true;
         return 0;
@@ -161,8 +194,9 @@ static void plan(sched *s)
         uint32_t at = flow_next(s, !full);
         if (at == NO_REQ)
             break;
-        uint32_t n =
-            s->reqs[at].s ? plan_live(s, at, room) : plan_waiting(s, at, room, &full);
+        bool is_live = s->reqs[at].s;
+        uint32_t n = is_live ? plan_live(s, at, room) : plan_waiting(s, at, room, &full);
+        full = full || (is_live && n == 0); /* who gave way does not come back at once */
         room -= n < room ? n : room;
     }
 }
@@ -175,9 +209,8 @@ static void items_fill(sched *s)
     for (uint32_t i = 0; i < s->n_turns; i++) {
         turn *t = &s->turns[i];
         const req *r = &s->reqs[t->req];
-        seq *q = t->prefix ? t->prefix->pin->s : r->s;
         step_item *it = &s->items[i];
-        *it = (step_item){.s = q, .tokens = r->tokens + seq_len(q), .n = t->n};
+        *it = t->item;
         if (!t->gives)
             continue;
         it->out = &t->last;
@@ -207,7 +240,8 @@ static void turns_part(sched *s)
         }
         s->turns[i] = s->turns[--s->n_turns];
         s->items[i] = s->items[s->n_turns];
-        s->items[i].out = s->items[i].n_out ? &s->turns[i].last : NULL;
+        if (s->turns[i].gives)
+            s->items[i].out = &s->turns[i].last;
         turn_over(s, &failed);
         req_end(s, failed.req, SCHED_END_ERROR, &err);
     }
@@ -280,18 +314,28 @@ static void token_give(sched *s, uint32_t at, sched_token token)
         req_end(s, at, SCHED_END_LENGTH, NULL);
 }
 
+static void options_take(sched *s, uint32_t at)
+{
+    req *r = &s->reqs[at];
+    options_run_take(r->run);
+    if (options_run_is_done(r->run))
+        req_end(s, at, SCHED_END_DONE, NULL);
+}
+
 static void turns_deliver(sched *s)
 {
     uint32_t n = s->n_turns;
     s->n_turns = 0; /* requests may end from here on */
     for (uint32_t i = 0; i < n; i++) {
         const turn *t = &s->turns[i];
-        req *r = &s->reqs[t->req];
+        const req *r = &s->reqs[t->req];
         turn_over(s, t);
-        *(r->s && r->n > r->n_prompt && t->n == 1 ? &s->stats.tokens_decoded
-                                                  : &s->stats.tokens_prefilled) += t->n;
+        bool made = !t->prefix && r->n > r->n_prompt && t->item.n == 1;
+        *(made ? &s->stats.tokens_decoded : &s->stats.tokens_prefilled) += t->item.n;
         if (t->gives)
             token_give(s, t->req, t->token);
+        else if (r->run && !t->prefix)
+            options_take(s, t->req);
     }
 }
 

@@ -3,6 +3,7 @@
  * A request is checked and its memory taken before the lock; under it there is only a
  * place to be had or not. */
 #include "engine/sched_core.h"
+#include "engine/trie.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -33,6 +34,24 @@ static int generate_check(const sched *s, const sched_request *q, sampler *ret_p
     return sampler_init(ret_pick, &q->generate.how, err);
 }
 
+static int options_check(const sched *s, const sched_request *q, st_err *err)
+{
+    const options_request *o = &q->options;
+    uint64_t n = (uint64_t)q->n + (q->prefix ? q->prefix->pin->n : 0);
+    if (!o->options || !o->ret_logp)
+        return st_err_set(err, ST_EINVAL, "no options, or nowhere to put what they get");
+    if (!model_about(engine_model(s->engine))->has_head)
+        return st_err_set(err, ST_EUNSUPPORTED, "the model '%s' gives no logits",
+                          model_about(engine_model(s->engine))->arch);
+    if (n + o->options->depth <= s->n_ctx)
+        return 0;
+    st_err_set(err, ST_ELIMIT,
+               "%u tokens and an option of %u after a prefix pass the context of %u",
+               q->n, o->options->depth + 1, s->n_ctx);
+    st_err_hint(err, "shorten the text, or ask for a longer context");
+    return ST_ELIMIT;
+}
+
 static int request_check(const sched *s, const sched_request *q, sampler *ret_pick,
                          st_err *err)
 {
@@ -55,6 +74,8 @@ static int request_check(const sched *s, const sched_request *q, sampler *ret_pi
     switch (q->kind) {
     case SCHED_GENERATE:
         return rc < 0 ? rc : generate_check(s, q, ret_pick, err);
+    case SCHED_OPTIONS:
+        return rc < 0 ? rc : options_check(s, q, err);
     case SCHED_STATES:
         return rc;
     case SCHED_EMBED:
@@ -65,33 +86,60 @@ static int request_check(const sched *s, const sched_request *q, sampler *ret_pi
     return st_err_set(err, ST_EINVAL, "a request of kind %d", (int)q->kind);
 }
 
+static int tokens_copy(const sched *s, const sched_request *q, req *r, st_err *err)
+{
+    uint32_t before = q->prefix ? q->prefix->pin->n : 0, n_stop = 0, most = 0;
+    r->n = r->n_prompt = before + q->n;
+    if (q->kind == SCHED_GENERATE) {
+        n_stop = q->generate.n_stop;
+        most = s->n_ctx - r->n_prompt + 1; /* the last token made is not run */
+    }
+    r->limit = r->n + (q->generate.max_new < most ? q->generate.max_new : most);
+    r->tokens = st_alloc_n((size_t)r->limit + n_stop, sizeof *r->tokens);
+    if (!r->tokens)
+        return st_err_set(err, ST_ENOMEM, "no memory for a request of %u tokens",
+                          r->limit);
+    if (q->prefix)
+        memcpy(r->tokens, q->prefix->pin->tokens, before * sizeof *r->tokens);
+    memcpy(r->tokens + before, q->tokens, q->n * sizeof *r->tokens);
+    if (n_stop > 0)
+        memcpy(r->tokens + r->limit, q->generate.stop_ids, n_stop * sizeof *r->tokens);
+    r->ask.tokens = r->tokens;
+    r->ask.generate.stop_ids = r->tokens + r->limit;
+    return 0;
+}
+
+static int run_make(const sched *s, req *r, st_err *err)
+{
+    const options_request *o = &r->ask.options;
+    uint32_t batch = engine_max_batch(s->engine);
+    if (r->ask.kind != SCHED_OPTIONS)
+        return 0;
+    r->n_nodes = options_n_run(o->options, o->held);
+    r->n_nodes = r->n_nodes < batch ? r->n_nodes : batch;
+    return options_run_new(s->engine, options_n_nodes(o->options), &r->run, err);
+}
+
+void req_free(req *r)
+{
+    options_run_free(r->run);
+    st_free(r->tokens);
+}
+
 /* Everything that can be made without the lock. */
 static int request_make(const sched *s, const sched_request *q, req *ret, st_err *err)
 {
     req r = {.ask = *q, .submit_us = st_clock_us(), .next = NO_REQ};
     int rc = request_check(s, q, &r.pick, err);
+    if (rc == 0)
+        rc = tokens_copy(s, q, &r, err);
+    if (rc == 0)
+        rc = run_make(s, &r, err);
     if (rc < 0)
-        return rc;
-    uint32_t before = q->prefix ? q->prefix->pin->n : 0, n_stop = 0, most = 0;
-    r.n = r.n_prompt = before + q->n;
-    if (q->kind == SCHED_GENERATE) {
-        n_stop = q->generate.n_stop;
-        most = s->n_ctx - r.n_prompt + 1; /* the last token made is not run */
-    }
-    r.limit = r.n + (q->generate.max_new < most ? q->generate.max_new : most);
-    r.tokens = st_alloc_n((size_t)r.limit + n_stop, sizeof *r.tokens);
-    if (!r.tokens)
-        return st_err_set(err, ST_ENOMEM, "no memory for a request of %u tokens",
-                          r.limit);
-    if (q->prefix)
-        memcpy(r.tokens, q->prefix->pin->tokens, before * sizeof *r.tokens);
-    memcpy(r.tokens + before, q->tokens, q->n * sizeof *r.tokens);
-    if (n_stop > 0)
-        memcpy(r.tokens + r.limit, q->generate.stop_ids, n_stop * sizeof *r.tokens);
-    r.ask.tokens = r.tokens;
-    r.ask.generate.stop_ids = r.tokens + r.limit;
-    *ret = r;
-    return 0;
+        req_free(&r);
+    else
+        *ret = r;
+    return rc;
 }
 
 static int pages_check(const sched *s, const req *r, st_err *err)
@@ -99,8 +147,9 @@ static int pages_check(const sched *s, const req *r, st_err *err)
     const sched_prefix *p = r->ask.prefix;
     uint32_t n_pages = kvpool_n_pages(s->engine->pool);
     uint32_t others = s->n_pinned - (p ? p->pin->n / KV_PAGE_TOKENS : 0);
-    uint32_t run = r->limit > r->n_prompt ? r->limit - 1 : r->limit;
-    if (kv_pages_for(run) <= n_pages - others)
+    uint32_t run = r->limit > r->n_prompt ? r->limit - 1 : r->limit + r->n_nodes;
+    uint32_t copy = r->n_nodes > 0; /* of the page that a tree begins in */
+    if (kv_pages_for(run) + copy <= n_pages - others)
         return 0;
     st_err_set(err, ST_ELIMIT, "%u tokens take %u pages of %u, %u of which are pinned",
                run, kv_pages_for(run), n_pages, others);
@@ -153,6 +202,6 @@ int sched_submit(sched *s, const sched_request *request, sched_id *ret_id, st_er
     rc = request_post(s, &r, ret_id, err);
     pthread_mutex_unlock(&s->lock);
     if (rc < 0)
-        st_free(r.tokens);
+        req_free(&r);
     return rc;
 }

@@ -25,6 +25,7 @@
 #define GOLDENS "../shared/goldens/"
 
 enum { MOST = 180, STATES = 3, PREFIX = 70 }; /* tokens; layers asked for; tokens */
+enum { OPTIONS = 30, OPTION = 5 };            /* of a trie; tokens of one */
 
 typedef struct fixture {
     model *m;
@@ -81,6 +82,8 @@ typedef struct job { /* a request, what it should give and what it gave */
     sched_end want_end;
     double want_logp[MOST], got_logp[MOST];
     float *want_states, *got_states;
+    options *options;
+    double want_odds[OPTIONS + 1], got_odds[OPTIONS + 1]; /* the last: unseen */
     uint32_t n_done;
     sched_result result;
     int code;            /* of its error */
@@ -182,6 +185,25 @@ static inline void text_alone(fixture *f, job *j, const int32_t *prefix,
     assert_int_equal(rc, 0);
 }
 
+static inline void options_alone(fixture *f, job *j, const int32_t *prefix,
+                                 uint32_t n_prefix)
+{
+    int32_t all[PREFIX + MOST];
+    options_request q = j->ask.options;
+    st_err err = {0};
+    if (n_prefix > 0)
+        memcpy(all, prefix, n_prefix * sizeof *all);
+    memcpy(all + n_prefix, j->tokens, j->ask.n * sizeof *all);
+    q.tokens = all;
+    q.n = n_prefix + j->ask.n;
+    q.ret_logp = j->want_odds;
+    q.ret_unseen = &j->want_odds[OPTIONS];
+    assert_int_equal(seq_new(f->plain, &q.s, &err), 0);
+    if (options_score_many(&q, 1, &err) < 0)
+        fail_msg("%s", err.message);
+    seq_free(q.s);
+}
+
 static inline void job_check(const fixture *f, const job *j)
 {
     assert_int_equal(j->n_done, 1);
@@ -192,6 +214,10 @@ static inline void job_check(const fixture *f, const job *j)
     }
     if (j->result.end == SCHED_END_ERROR)
         fail_msg("a request failed with %d", j->code);
+    if (j->ask.kind == SCHED_OPTIONS) {
+        assert_memory_equal(j->got_odds, j->want_odds, sizeof j->got_odds);
+        return;
+    }
     if (j->ask.kind != SCHED_GENERATE) {
         assert_memory_equal(j->got_states, j->want_states,
                             2 * STATES * f->info->n_embd * sizeof(float));
@@ -207,6 +233,7 @@ static inline void job_done(job *j)
 {
     st_free(j->want_states);
     st_free(j->got_states);
+    options_free(j->options);
 }
 
 static inline void submit(sched *s, job *j)
