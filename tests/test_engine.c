@@ -855,89 +855,6 @@ static void outputs_are_parts_of_the_whole(void **state)
     }
 }
 
-/* log p of a continuation from full logits. */
-static double chain_logp(fixture *f, const int32_t *prompt, uint32_t n,
-                         const int32_t *ids, uint32_t n_ids, int32_t end)
-{
-    int32_t all[128];
-    uint32_t n_vocab = f->info->n_vocab;
-    double logp = 0;
-    memcpy(all, prompt, n * sizeof *all);
-    memcpy(all + n, ids, n_ids * sizeof *all);
-    if (end >= 0)
-        all[n + n_ids++] = end;
-    float *logits = reference(f, all, n + n_ids);
-    for (uint32_t i = 0; i < n_ids; i++) {
-        const float *row = logits + (size_t)(n + i - 1) * n_vocab;
-        logp += (double)row[all[n + i]] - lse_of(row, n_vocab);
-    }
-    st_free(logits);
-    return logp;
-}
-
-static void options_are_exact(void **state)
-{
-    enum { N = 9 };
-    const int32_t labels[N][6] = {{5, 6, 7}, {5, 6}, {5, 6, 8, 9},         {10},
-                                  {11, 5},   {5},    {11, 5, 5, 5, 5, 12}, {200, 3},
-                                  {0}};
-    const uint32_t n_ids[N] = {3, 2, 4, 1, 2, 1, 6, 2, 1};
-    const int32_t *ids[N];
-    (void)state;
-    for (int i = 0; i < N; i++)
-        ids[i] = labels[i];
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
-        fixture f;
-        fixture_init(&f, models[i]);
-        for (int32_t end = -1; end <= 2; end += 3) {
-            engine *e = engine_make(f.m, 2, end < 0 ? 0 : 8); /* 8: several trees */
-            int32_t prompt[30], more[3];
-            double logp[N];
-            options *o;
-            st_err err = {0};
-            assert_int_equal(options_new(ids, n_ids, N, end, &o, &err), 0);
-            assert_int_equal(options_n_nodes(o), end < 0 ? 15 : 24);
-            text_draw(&f, prompt, 30);
-            seq *s = seq_make(e);
-            step(e, &(step_item){.s = s, .tokens = prompt, .n = 20}, 1);
-            for (int round = 0; round < 2; round++) {
-                assert_int_equal(options_score(o, s, prompt + 20, 10, logp, &err), 0);
-                assert_int_equal(seq_len(s), 30);
-                for (int k = 0; k < N; k++) {
-                    double want = chain_logp(&f, prompt, 30, ids[k], n_ids[k], end);
-                    if (!(fabs(logp[k] - want) < 1e-5 * (1 + fabs(want))))
-                        fail_msg("option %d: %.9f, want %.9f", k, logp[k], want);
-                }
-                seq_truncate(s, 20);
-            }
-            /* Every page beyond the 20 tokens is gone again, and the text goes on. */
-            text_draw(&f, more, 3);
-            assert_int_equal(options_score(o, s, more, 3, logp, &err), 0);
-            options_free(o);
-            engine_free(e);
-        }
-        fixture_done(&f);
-    }
-}
-
-static void options_refuse(void **state)
-{
-    const int32_t a[] = {1, 2}, b[] = {1, 2}, c[] = {1};
-    const int32_t *same[] = {a, c, b}, *empty[] = {a, c};
-    const uint32_t n_same[] = {2, 1, 2}, n_empty[] = {2, 0};
-    options *o = NULL;
-    st_err err = {0};
-    (void)state;
-    assert_int_equal(options_new(same, n_same, 3, -1, &o, &err), ST_EINVAL);
-    assert_non_null(strstr(err.message, "options 0 and 2"));
-    err.code = 0;
-    assert_int_equal(options_new(empty, n_empty, 2, 4, &o, &err), ST_EINVAL);
-    assert_non_null(strstr(err.message, "option 1"));
-    err.code = 0;
-    assert_int_equal(options_new(NULL, NULL, 0, -1, &o, &err), ST_EINVAL);
-    assert_null(o);
-}
-
 /* Pooled states: the embedding row itself at layer 0, what is under the final norm at the
  * last, and the same bytes in any batch. */
 static void states_once(fixture *f, uint32_t batch)
@@ -1408,8 +1325,6 @@ int main(void)
         cmocka_unit_test(pages_run_out),
         cmocka_unit_test(bad_items_change_nothing),
         cmocka_unit_test(outputs_are_parts_of_the_whole),
-        cmocka_unit_test(options_are_exact),
-        cmocka_unit_test(options_refuse),
         cmocka_unit_test(states_do_not_depend_on_the_batch),
         cmocka_unit_test(states_go_on_from_a_prefix),
         cmocka_unit_test(states_are_what_they_say),
