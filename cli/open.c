@@ -12,11 +12,14 @@ int cli_engine_opts(const cli_args *args, engine_opts *ret_opts, st_err *err)
     int rc = cli_u64(args, "ctx", 0, 1, 1 << 24, &ctx, err);
     if (rc < 0)
         return rc;
-    if (kv && strcmp(kv, "f32") != 0 && strcmp(kv, "f16") != 0)
-        return st_err_set(err, ST_EINVAL, "--kv takes f32 or f16, not '%s'", kv);
+    if (kv && strcmp(kv, "f32") != 0 && strcmp(kv, "f16") != 0 && strcmp(kv, "q8") != 0)
+        return st_err_set(err, ST_EINVAL, "--kv takes f32, f16 or q8, not '%s'", kv);
     *ret_opts = (engine_opts){
         .n_ctx = (uint32_t)ctx,
-        .kv_type = kv && strcmp(kv, "f16") == 0 ? ST_F16 : ST_F32,
+        .kv_type = !kv || strcmp(kv, "q8") == 0 ? ST_Q8_0
+                   : strcmp(kv, "f16") == 0     ? ST_F16
+                                                : ST_F32,
+        .kv_best = !kv,
     };
     return 0;
 }

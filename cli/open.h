@@ -11,7 +11,7 @@
 #define CLI_ENGINE_OPTIONS                                                               \
     {"ctx", 0, "N", "Longest sequence in tokens; the model's, at most 4096."},           \
     {                                                                                    \
-        "kv", 0, "TYPE", "Keys and values kept as f32 (default) or f16."                 \
+        "kv", 0, "TYPE", "Keys and values as q8 (default where it goes), f16 or f32."    \
     }
 #define CLI_MODEL_OPTIONS                                                                \
     CLI_MODEL_OPTION, {"threads", 't', "N", "Threads; all processors when not given."},  \

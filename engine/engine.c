@@ -14,6 +14,13 @@ enum {
     MAX_SEQS = 1 << 16,
 };
 
+static st_dtype kv_type_of(const model *m, const engine_opts *opts)
+{
+    if (!opts->kv_best)
+        return opts->kv_type;
+    return model_kv_page_bytes(m, ST_Q8_0) ? ST_Q8_0 : ST_F16;
+}
+
 /* The numbers of an engine after defaults, or what is wrong with them. */
 static int sizes_choose(engine *e, const engine_opts *opts, st_err *err)
 {
@@ -32,8 +39,12 @@ static int sizes_choose(engine *e, const engine_opts *opts, st_err *err)
         return st_err_set(err, ST_EINVAL,
                           "a batch of %u tokens or %u sequences is too large",
                           e->max_batch, e->max_seqs);
-    if (opts->kv_type != ST_F32 && opts->kv_type != ST_F16)
-        return st_err_set(err, ST_EINVAL, "keys and values are kept as F32 or F16 only");
+    if (model_kv_page_bytes(e->model, kv_type_of(e->model, opts)) == 0) {
+        st_err_set(err, ST_EINVAL,
+                   "this model's keys and values are not kept in that type");
+        st_err_hint(err, "F32 and F16 always go");
+        return ST_EINVAL;
+    }
     if (!info->causal && e->max_batch < e->n_ctx)
         e->max_batch = e->n_ctx; /* an encoder's text is never split */
     e->seq_pages = kv_pages_for(e->n_ctx + e->max_batch) + 1;
@@ -42,7 +53,8 @@ static int sizes_choose(engine *e, const engine_opts *opts, st_err *err)
 
 static int pool_make(engine *e, const engine_opts *opts, st_err *err)
 {
-    size_t page_bytes = model_kv_page_bytes(e->model, opts->kv_type);
+    const st_dtype kv_type = kv_type_of(e->model, opts);
+    size_t page_bytes = model_kv_page_bytes(e->model, kv_type);
     uint64_t n = 2 * (uint64_t)e->seq_pages;
     if (n < MIN_PAGES)
         n = MIN_PAGES;
@@ -58,7 +70,7 @@ static int pool_make(engine *e, const engine_opts *opts, st_err *err)
         n = KV_NO_PAGE - 1;
     int rc = kvpool_new(page_bytes, (uint32_t)n, &e->pool, err);
     if (rc == 0)
-        e->kv = (model_kv){kvpool_base(e->pool), opts->kv_type};
+        e->kv = (model_kv){kvpool_base(e->pool), kv_type};
     return rc;
 }
 

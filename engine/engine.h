@@ -23,7 +23,9 @@ typedef struct engine_opts {
     uint32_t max_batch; /* most tokens of one forward pass; 0: 512 */
     uint32_t max_seqs;  /* 0: 64 */
     size_t kv_bytes;    /* for pages; 0: room for 2 full sequences and a batch */
-    st_dtype kv_type;   /* ST_F32 or ST_F16 */
+    st_dtype kv_type;   /* as in model_kv, where kv_best is not set */
+    bool kv_best;       /* the smallest type that changes no answer: Q8_0, or F16 where a
+                         * model's keys and values are not kept so */
 } engine_opts;
 
 /* The model must outlive the engine. */

@@ -5,7 +5,7 @@
  * pages end, counted from position 0 of the sequence, so they are the same however the
  * sequence was fed; the extra slots count on from the last position, so that a token of a
  * tree gets the bytes it would have got in a chain. */
-#include "kernels/kern_c.h"
+#include "kernels/kv8.h"
 
 #include <math.h>
 #include <string.h>
@@ -31,6 +31,14 @@ static void elem_put(const kkv *kv, unsigned char *base, size_t i, float f)
         memcpy(base + 4 * i, &f, 4);
 }
 
+size_t kkv_bytes(st_dtype type, uint32_t n_kv_head, uint32_t dim)
+{
+    const size_t width = type == ST_F16 ? 2 : 4;
+    if (type == ST_Q8_0)
+        return n_kv_head * kv8_head_bytes(dim);
+    return n_kv_head * (size_t)KV_PAGE_TOKENS * dim * width;
+}
+
 /* Index of element i of the key in slot s of a page. */
 static size_t key_at(uint32_t dim, uint32_t s, uint32_t i)
 {
@@ -41,6 +49,10 @@ void kv_store_c(const kkv *kv, const uint32_t *pages, uint32_t slot, const float
                 const float *v)
 {
     uint32_t page = pages[slot / KV_PAGE_TOKENS], s = slot % KV_PAGE_TOKENS;
+    if (kv->type == ST_Q8_0) {
+        kv8_store_c(kv, pages, slot, k, v);
+        return;
+    }
     for (uint32_t h = 0; h < kv->n_kv_head; h++) {
         unsigned char *keys = kkv_keys(kv, page, h), *values = kkv_values(kv, page, h);
         for (uint32_t i = 0; i < kv->dim_k; i++)
@@ -58,6 +70,12 @@ void kkv_copy(const kkv *kv, const uint32_t *pages, uint32_t from, uint32_t to)
     for (uint32_t h = 0; h < kv->n_kv_head; h++) {
         const unsigned char *kf = kkv_keys(kv, page_from, h);
         unsigned char *kt = kkv_keys(kv, page_to, h);
+        if (kv->type == ST_Q8_0) {
+            kv8_key_copy(kv->dim_k, kt, t, kf, s);
+            kv8_value_copy(kv->dim_v, kkv_values(kv, page_to, h), t,
+                           kkv_values(kv, page_from, h), s);
+            continue;
+        }
         for (uint32_t i = 0; i < kv->dim_k; i++)
             memcpy(kt + w * key_at(kv->dim_k, t, i), kf + w * key_at(kv->dim_k, s, i), w);
         memmove(kkv_values(kv, page_to, h) + w * t * kv->dim_v,
@@ -71,6 +89,10 @@ void kkv_clear(const kkv *kv, uint32_t page, uint32_t from)
     for (uint32_t h = 0; h < kv->n_kv_head; h++) {
         unsigned char *keys = kkv_keys(kv, page, h), *values = kkv_values(kv, page, h);
         for (uint32_t s = from; s < KV_PAGE_TOKENS; s++) {
+            if (kv->type == ST_Q8_0) {
+                kv8_clear(kv, keys, values, s);
+                continue;
+            }
             for (uint32_t i = 0; i < kv->dim_k; i++)
                 memset(keys + w * key_at(kv->dim_k, s, i), 0, w);
             memset(values + w * s * kv->dim_v, 0, w * kv->dim_v);
@@ -130,8 +152,8 @@ static void block_run(const kattn *a, uint32_t kv_head, const uint32_t *slots, u
     block_fold(a, kv_head, slots, n, score, h, out);
 }
 
-static void head_run(const kattn *a, uint32_t head_at, const float *q, float *out,
-                     float *score)
+static void head_run(const kattn *a, const kview *view, uint32_t head_at, const float *q,
+                     float *out, float *score)
 {
     uint32_t kv_head = head_at / (a->n_head / a->kv->n_kv_head);
     uint32_t slots[KV_PAGE_TOKENS];
@@ -139,11 +161,12 @@ static void head_run(const kattn *a, uint32_t head_at, const float *q, float *ou
     if (a->sinks)
         h = (head){a->sinks[head_at], 1};
     memset(out, 0, a->kv->dim_v * sizeof *out);
-    uint32_t extra0 = a->lo > a->hi ? a->lo : a->hi, end = extra0 + a->n_extra;
-    for (uint32_t p = a->lo; p < end;) {
+    uint32_t extra0 = view->lo > view->hi ? view->lo : view->hi;
+    uint32_t end = extra0 + view->n_extra;
+    for (uint32_t p = view->lo; p < end;) {
         uint32_t n = 0;
         do {
-            slots[n++] = p < a->hi ? p : a->extra[p - extra0];
+            slots[n++] = p < view->hi ? p : view->extra[p - extra0];
             p++;
         } while (p < end && p % KV_PAGE_TOKENS);
         block_run(a, kv_head, slots, n, q, score, &h, out);
@@ -156,9 +179,12 @@ static void head_run(const kattn *a, uint32_t head_at, const float *q, float *ou
 void attn_c(const kattn *a, uint32_t head0, uint32_t head1, const float *q, float *out,
             float *scratch)
 {
-    for (uint32_t h = head0; h < head1; h++) {
-        head_run(a, h, q, out, scratch);
-        q += a->kv->dim_k;
-        out += a->kv->dim_v;
+    if (a->kv->type == ST_Q8_0) {
+        kv8_attn_c(a, head0, head1, q, out);
+        return;
     }
+    for (uint32_t t = 0; t < a->n; t++)
+        for (uint32_t h = head0; h < head1; h++)
+            head_run(a, &a->views[t], h, q + t * a->ldq + (h - head0) * a->kv->dim_k,
+                     out + t * a->ldo + (h - head0) * a->kv->dim_v, scratch);
 }

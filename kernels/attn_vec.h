@@ -23,6 +23,7 @@ typedef float attn_scores[KV_PAGE_TOKENS];
  * [first, last) of `score`, whose values are at `value`. */
 typedef struct attn_run {
     const kattn *a;
+    const kview *view;
     const float *q; /* [n][dim_k] */
     float *out;     /* [n][dim_v] */
     uint32_t n;
@@ -240,31 +241,32 @@ static void slot_gather(attn_run *r, uint32_t slot, uint32_t lane)
 /* The block of positions [p, end); those from `extra0` on are extra slots. */
 static void block_run(attn_run *r, uint32_t p, uint32_t end, uint32_t extra0)
 {
-    const kattn *a = r->a;
+    const kview *view = r->view;
     r->first = p % KV_PAGE_TOKENS;
     r->last = r->first + end - p;
-    if (p < a->hi) {
-        uint32_t own = end < a->hi ? end : a->hi;
+    if (p < view->hi) {
+        uint32_t own = end < view->hi ? end : view->hi;
         page_gather(r, p, own);
         p = own;
     }
     for (; p < end; p++)
-        slot_gather(r, a->extra[p - extra0], p % KV_PAGE_TOKENS);
+        slot_gather(r, view->extra[p - extra0], p % KV_PAGE_TOKENS);
     block_fold(r);
 }
 
-static void heads_run(const kattn *a, uint32_t head, uint32_t n, const float *q,
-                      float *out, attn_scores *score)
+static void heads_run(const kattn *a, const kview *view, uint32_t head, uint32_t n,
+                      const float *q, float *out, attn_scores *score)
 {
-    attn_run r = {.a = a, .q = q, .out = out, .n = n, .score = score};
+    attn_run r = {.a = a, .view = view, .q = q, .out = out, .n = n, .score = score};
     r.kv_head = head / (a->n_head / a->kv->n_kv_head);
     for (uint32_t h = 0; h < n; h++) {
         r.most[h] = a->sinks ? a->sinks[head + h] : -INFINITY;
         r.mass[h] = a->sinks ? 1 : 0;
     }
     memset(out, 0, (size_t)n * a->kv->dim_v * sizeof *out);
-    const uint32_t extra0 = a->lo > a->hi ? a->lo : a->hi, end = extra0 + a->n_extra;
-    for (uint32_t p = a->lo; p < end;) {
+    const uint32_t extra0 = view->lo > view->hi ? view->lo : view->hi;
+    const uint32_t end = extra0 + view->n_extra;
+    for (uint32_t p = view->lo; p < end;) {
         uint32_t stop = (p / KV_PAGE_TOKENS + 1) * KV_PAGE_TOKENS;
         stop = stop < end ? stop : end;
         block_run(&r, p, stop, extra0);
@@ -277,8 +279,8 @@ static void heads_run(const kattn *a, uint32_t head, uint32_t n, const float *q,
     }
 }
 
-ST_INLINE void attn_vec(const kattn *a, uint32_t head0, uint32_t head1, const float *q,
-                        float *out, float *scratch)
+ST_INLINE void token_attend(const kattn *a, const kview *view, uint32_t head0,
+                            uint32_t head1, const float *q, float *out, float *scratch)
 {
     const uint32_t group = a->n_head / a->kv->n_kv_head;
     attn_scores *score = (attn_scores *)(void *)scratch;
@@ -286,11 +288,20 @@ ST_INLINE void attn_vec(const kattn *a, uint32_t head0, uint32_t head1, const fl
         uint32_t rest = group - h % group;
         rest = rest < head1 - h ? rest : head1 - h;
         uint32_t n = rest < ATTN_HEADS ? rest : ATTN_HEADS;
-        heads_run(a, h, n, q, out, score);
+        heads_run(a, view, h, n, q, out, score);
         q += (size_t)n * a->kv->dim_k;
         out += (size_t)n * a->kv->dim_v;
         h += n;
     }
+}
+
+/* Floats in pages. */
+ST_INLINE void attn_vec(const kattn *a, uint32_t head0, uint32_t head1, const float *q,
+                        float *out, float *scratch)
+{
+    for (uint32_t t = 0; t < a->n; t++)
+        token_attend(a, &a->views[t], head0, head1, q + t * a->ldq, out + t * a->ldo,
+                     scratch);
 }
 
 /* Keys of a token go to lane slot % 16 of every register of their panel. */

@@ -39,4 +39,5 @@ const kern kern_avx2 = {.isa = ST_ISA_AVX2,
                         .matmul = matmul_avx2,
                         .rows = rows_avx2,
                         .row = row_avx2,
+                        .attn = attn_part,
                         TABLE_VEC};

@@ -51,9 +51,11 @@ const kern kern_avx512 = {.isa = ST_ISA_AVX512,
                           .matmul = matmul_avx512,
                           .rows = rows_avx512,
                           .row = row_avx512,
+                          .attn = attn_part,
                           TABLE_VEC};
 const kern kern_vnni = {.isa = ST_ISA_AVX512_VNNI,
                         .matmul = matmul_vnni,
                         .rows = rows_vnni,
                         .row = row_avx512,
+                        .attn = attn_vnni,
                         TABLE_VEC};

@@ -34,18 +34,16 @@ void attn_c(const kattn *a, uint32_t head0, uint32_t head1, const float *q, floa
             float *scratch);
 
 /* Where a KV head lies, in bytes from the start of its page. */
-static inline size_t kkv_width(const kkv *kv)
+static inline size_t kkv_width(const kkv *kv) /* of an F32 or F16 element */
 {
     return kv->type == ST_F16 ? 2 : 4;
 }
 static inline unsigned char *kkv_keys(const kkv *kv, uint32_t page, uint32_t head)
 {
-    return kv->k + page * kv->page_stride +
-           (size_t)head * KV_PAGE_TOKENS * kv->dim_k * kkv_width(kv);
+    return kv->k + page * kv->page_stride + head * kkv_bytes(kv->type, 1, kv->dim_k);
 }
 static inline unsigned char *kkv_values(const kkv *kv, uint32_t page, uint32_t head)
 {
-    return kv->v + page * kv->page_stride +
-           (size_t)head * KV_PAGE_TOKENS * kv->dim_v * kkv_width(kv);
+    return kv->v + page * kv->page_stride + head * kkv_bytes(kv->type, 1, kv->dim_v);
 }
 #endif

@@ -88,6 +88,7 @@ static const kern kern_neon = {.isa = ST_ISA_NEON,
                                .matmul = matmul_neon,
                                .rows = rows_neon,
                                .row = row_neon,
+                               .attn = attn_part,
                                TABLE_VEC};
 
 const kern *kern_native(st_isa isa)

@@ -83,10 +83,12 @@ void kact_refine(const kact *x, uint32_t row0, uint32_t row1);
 
 /* Keys and values of one layer in pages: position p of a sequence is in page
  * pages[p / KV_PAGE_TOKENS], slot p % KV_PAGE_TOKENS.  A page is at
- * base + page * page_stride and holds, for each KV head, KV_PAGE_TOKENS * dim elements:
- * values as [slot][dim_v]; keys in panels of 16 slots, [slot / 16][dim_k][slot % 16], so
- * that a register holds the same element of 16 keys.  Copy whole pages with memcpy,
- * single positions with kkv_copy. */
+ * base + page * page_stride and holds kkv_bytes() of keys and of values, head by head.
+ * F32 and F16: values as [slot][dim_v]; keys in panels of 16 slots,
+ * [slot / 16][dim_k][slot % 16], so that a register holds the same element of 16 keys.
+ * Q8_0: whole numbers of 8 bits under one scale a slot and head, keys rotated; the layout
+ * is private to this room (kv8.h), pages are 64-byte aligned, heads at most
+ * KKV8_MAX_DIM wide.  Copy whole pages with memcpy, single positions with kkv_copy. */
 typedef struct kkv {
     unsigned char *k; /* layer's first key byte in page 0 */
     unsigned char *v;
@@ -94,23 +96,35 @@ typedef struct kkv {
     uint32_t n_kv_head;
     uint32_t dim_k; /* a key head's width */
     uint32_t dim_v;
-    st_dtype type; /* ST_F32 or ST_F16 */
+    st_dtype type; /* ST_F32, ST_F16 or ST_Q8_0 */
 } kkv;
+
+enum { KKV8_MAX_DIM = 512 };
+
+/* Bytes that the keys (or values) of KV_PAGE_TOKENS positions take, all heads. */
+size_t kkv_bytes(st_dtype type, uint32_t n_kv_head, uint32_t dim);
 
 /* Copy keys and values of slot `from` to slot `to` of the sequence `pages`. */
 void kkv_copy(const kkv *kv, const uint32_t *pages, uint32_t from, uint32_t to);
 /* Set slots [from, KV_PAGE_TOKENS) of a page to zero. */
 void kkv_clear(const kkv *kv, uint32_t page, uint32_t from);
 
-/* Attention of one token's query heads [head0, head1), all of one or more KV groups. */
+/* What one token sees: positions [lo, hi) of its sequence, and then the slots `extra` (a
+ * token tree's ancestors, in order) as if they stood at positions max(lo, hi), +1, ...:
+ * the bytes are those of a chain. */
+typedef struct kview {
+    uint32_t lo, hi;
+    const uint32_t *extra;
+    uint32_t n_extra;
+} kview;
+
+/* Attention of n tokens that share a page table. */
 typedef struct kattn {
     const kkv *kv;
     const uint32_t *pages; /* the sequence's page table */
-    uint32_t lo, hi;       /* positions [lo, hi) are seen ... */
-    const uint32_t *extra; /* ... and these slots too (a token tree's ancestors, in
-                            * order), as if they stood at positions max(lo, hi), +1, ...:
-                            * the bytes are those of a chain */
-    uint32_t n_extra;
+    const kview *views;    /* [n] */
+    uint32_t n;
+    size_t ldq, ldo;    /* floats from a token's queries, or outputs, to the next one's */
     uint32_t n_head;    /* query heads in all; n_head / n_kv_head share a KV head */
     float scale;        /* of q.k */
     float softcap;      /* 0: none; else s = cap * tanh(s / cap) */
@@ -163,15 +177,16 @@ typedef struct kern {
     void (*kv_store)(const kkv *kv, const uint32_t *pages, uint32_t slot, const float *k,
                      const float *v);
 
-    /* out[(h - head0) * dim_v ..] for heads [head0, head1); q points at head0's query.
+    /* out[t * ldo + (h - head0) * dim_v ..] for heads [head0, head1), all of one or more
+     * KV groups, of each token; q points at head0's query of the first one.
      * `scratch` holds KERN_ATTN_SCRATCH floats.  Positions are visited in blocks of whole
      * pages with a running maximum (online softmax), so the bytes do not depend on how
-     * the sequence was fed, nor on whether a token came in a chain or a tree. */
+     * the sequence was fed, on the tokens beside, nor on chain or tree. */
     void (*attn)(const kattn *a, uint32_t head0, uint32_t head1, const float *q,
                  float *out, float *scratch);
 } kern;
 
-enum { KERN_ATTN_SCRATCH = 4096 }; /* floats that kern.attn may use */
+enum { KERN_ATTN_SCRATCH = 128 << 10 }; /* floats that kern.attn may use */
 
 /* The table of an ISA, or NULL when this build or machine lacks it. */
 const kern *kern_get(st_isa isa);

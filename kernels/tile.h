@@ -11,5 +11,8 @@ void few_vnni(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t n
               const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
               float (*acc)[KERN_PANEL]);
 
+void attn_vnni(const kattn *a, uint32_t head0, uint32_t head1, const float *q, float *out,
+               float *scratch);
+
 extern const kern kern_avx2, kern_avx512, kern_vnni;
 #endif

@@ -131,6 +131,16 @@ ST_INLINE vec v_swap_pairs(vec v)
 {
     return (vec){_mm256_permute_ps(v.a, 0xB1), _mm256_permute_ps(v.b, 0xB1)};
 }
+ST_INLINE vec v_flip(vec v, int h)
+{
+    if (h == 3)
+        return (vec){v.b, v.a};
+    if (h == 2)
+        return (vec){_mm256_permute2f128_ps(v.a, v.a, 1),
+                     _mm256_permute2f128_ps(v.b, v.b, 1)};
+    return h == 1 ? (vec){_mm256_permute_ps(v.a, 0x4E), _mm256_permute_ps(v.b, 0x4E)}
+                  : (vec){_mm256_permute_ps(v.a, 0xB1), _mm256_permute_ps(v.b, 0xB1)};
+}
 ST_INLINE __m256 twice_4(const float *p)
 {
     __m128 v = _mm_loadu_ps(p);
@@ -194,6 +204,15 @@ ST_INLINE vec v_from_i8(b16 v)
 {
     return (vec){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)),
                  _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))};
+}
+ST_INLINE __m256 lane_byte_8(const unsigned char *p, int i)
+{
+    __m256i v = _mm256_load_si256((const __m256i *)(const void *)p);
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * i), 24));
+}
+ST_INLINE vec v_lane_byte(const unsigned char *p, int i)
+{
+    return (vec){lane_byte_8(p, i), lane_byte_8(p + 32, i)};
 }
 ST_INLINE __m256 bf16_8(const uint16_t *p)
 {

@@ -107,6 +107,14 @@ ST_INLINE vec v_swap_pairs(vec v)
 {
     return _mm512_permute_ps(v, 0xB1);
 }
+/* Lane i ^ (1 << h) in lane i; h = 0..3 is known to the compiler. */
+ST_INLINE vec v_flip(vec v, int h)
+{
+    return h == 0   ? _mm512_permute_ps(v, 0xB1)
+           : h == 1 ? _mm512_permute_ps(v, 0x4E)
+           : h == 2 ? _mm512_shuffle_f32x4(v, v, 0xB1)
+                    : _mm512_shuffle_f32x4(v, v, 0x4E);
+}
 /* p[0], p[0], p[1], p[1], ... p[7], p[7] */
 ST_INLINE vec v_load_twice(const float *p)
 {
@@ -169,6 +177,13 @@ ST_INLINE vec v_from_u8(b16 v)
 ST_INLINE vec v_from_i8(b16 v)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v));
+}
+/* Signed byte i of each of 16 aligned groups of four. */
+ST_INLINE vec v_lane_byte(const unsigned char *p, int i)
+{
+    const unsigned up = 24 - 8 * (unsigned)i;
+    return _mm512_cvtepi32_ps(
+        _mm512_srai_epi32(_mm512_slli_epi32(_mm512_load_si512(p), up), 24));
 }
 ST_INLINE vec v_from_bf16(const uint16_t *p)
 {

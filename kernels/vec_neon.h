@@ -138,6 +138,16 @@ ST_INLINE vec v_swap_pairs(vec v)
 {
     EACH4(r, vrev64q_f32(v.v[i]));
 }
+ST_INLINE vec v_flip(vec v, int h)
+{
+    if (h >= 2) {
+        EACH4(r, v.v[i ^ (h == 2 ? 1 : 2)]);
+    }
+    if (h == 1) {
+        EACH4(r, vextq_f32(v.v[i], v.v[i], 2));
+    }
+    return v_swap_pairs(v);
+}
 ST_INLINE float32x4_t twice_2(const float *p)
 {
     float32x2_t v = vld1_f32(p);
@@ -203,6 +213,16 @@ ST_INLINE vec v_from_i8(b16 v)
 {
     b16 up = veorq_u8(v, vdupq_n_u8(0x80));
     return v_sub(v_from_u8(up), v_set(128));
+}
+ST_INLINE float32x4_t lane_byte_4(const unsigned char *p, int i)
+{
+    int32x4_t v = vreinterpretq_s32_u8(vld1q_u8(p));
+    v = vshlq_s32(v, vdupq_n_s32(24 - 8 * i));
+    return vcvtq_f32_s32(vshrq_n_s32(v, 24));
+}
+ST_INLINE vec v_lane_byte(const unsigned char *p, int lane_byte)
+{
+    EACH4(r, lane_byte_4(p + 16 * i, lane_byte));
 }
 ST_INLINE vec v_from_bf16(const uint16_t *p)
 {

@@ -93,56 +93,83 @@ static uint32_t list_ancestors(const model_span *span, const token_at *at, uint3
     return n;
 }
 
-/* The positions that a token sees. */
-static void set_view(const step *s, const token_at *at, uint32_t worker, kattn *a)
+/* The positions that a token sees; `slots` has room for its ancestors. */
+static kview view_of(const step *s, const token_at *at, uint32_t *slots)
 {
     const model_span *span = &s->p->batch->spans[at->span];
     uint32_t window = s->l->window, pos = at->position;
-    a->pages = span->pages;
+    kview v = {0};
     if (!s->p->m->info.causal) {
         uint32_t half = window / 2, end = span->start + span->n;
-        a->lo = window && pos > half ? pos - half : 0;
-        a->hi = window && end - pos > half ? pos + half + 1 : end;
-        return;
+        v.lo = window && pos > half ? pos - half : 0;
+        v.hi = window && end - pos > half ? pos + half + 1 : end;
+        return v;
     }
-    a->lo = window && pos >= window ? pos - window + 1 : 0;
-    a->hi = pos + 1;
+    v.lo = window && pos >= window ? pos - window + 1 : 0;
+    v.hi = pos + 1;
     if (span->parents) {
-        uint32_t *slots = s->p->wk->ancestors + (size_t)worker * s->p->wk->max_tokens;
-        a->n_extra = list_ancestors(span, at, a->lo, slots);
-        a->extra = slots;
-        a->hi = span->start; /* may be before lo: the ancestors count on from there */
+        v.n_extra = list_ancestors(span, at, v.lo, slots);
+        v.extra = slots;
+        v.hi = span->start; /* may be before lo: the ancestors count on from there */
     }
+    return v;
 }
 
-/* The heads of key heads [kv0, kv1) of a live row. */
-static void attend_heads(const step *s, uint32_t row, uint32_t kv0, uint32_t kv1,
-                         uint32_t worker)
+/* The heads of key heads [kv0, kv1) of live rows [row0, row1), all of one span. */
+static void attend_heads(const step *s, uint32_t row0, uint32_t row1, uint32_t kv0,
+                         uint32_t kv1, uint32_t worker)
 {
     const layer *l = s->l;
     const model_work *wk = s->p->wk;
-    uint32_t t = live_token(s->p, row), group = l->n_head / l->n_kv, head0 = kv0 * group;
+    const uint32_t head0 = kv0 * (l->n_head / l->n_kv), t0 = live_token(s->p, row0);
+    uint32_t *slots = wk->ancestors + (size_t)worker * ATTEND_ROWS * wk->max_tokens;
+    kview views[ATTEND_ROWS];
+    /* rows of queries that are not live lie between those that are */
+    const uint32_t apart = row1 - row0 > 1 ? live_token(s->p, row0 + 1) - t0 : 1;
     kattn a = {.kv = &s->kv,
+               .pages = s->p->batch->spans[wk->at[t0].span].pages,
+               .views = views,
+               .n = row1 - row0,
+               .ldq = apart * layer_qkv_dim(l),
+               .ldo = (size_t)l->n_head * l->dim_v,
                .n_head = l->n_head,
                .scale = l->scale,
                .softcap = s->p->m->attn_softcap,
                .sinks = l->sinks};
-    set_view(s, &wk->at[t], worker, &a);
-    s->p->m->kern->attn(&a, head0, kv1 * group,
-                        wk->qkv + (size_t)t * layer_qkv_dim(l) + head0 * l->dim_k,
-                        wk->att_rows + ((size_t)row * l->n_head + head0) * l->dim_v,
+    for (uint32_t i = 0; i < a.n; i++)
+        views[i] = view_of(s, &wk->at[live_token(s->p, row0 + i)],
+                           slots + (size_t)i * wk->max_tokens);
+    s->p->m->kern->attn(&a, head0, kv1 * (l->n_head / l->n_kv),
+                        wk->qkv + t0 * layer_qkv_dim(l) + head0 * l->dim_k,
+                        wk->att_rows + row0 * a.ldo + (size_t)head0 * l->dim_v,
                         wk->scratch + (size_t)worker * KERN_ATTN_SCRATCH);
+}
+
+/* Where the run of rows that may attend together and ends before `row1` starts: tokens of
+ * one span at equal distances. */
+static uint32_t run_start(const pass *p, uint32_t row0, uint32_t row1)
+{
+    const token_at *at = p->wk->at;
+    uint32_t row = row1 - 1, t = live_token(p, row);
+    const uint32_t apart = row > row0 ? t - live_token(p, row - 1) : 1;
+    while (row > row0 && row1 - row < ATTEND_ROWS &&
+           live_token(p, row) - live_token(p, row - 1) == apart &&
+           at[live_token(p, row - 1)].span == at[t].span)
+        row--;
+    return row;
 }
 
 /* Later rows see more: they are given out first, so that the threads end together. */
 static void attend_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
 {
     const step *s = arg;
-    for (uint32_t i = row0; i < row1; i++) {
-        uint32_t row = s->p->n_live - 1 - i;
-        attend_heads(s, row, 0, s->l->n_kv, worker);
+    const uint32_t n = s->p->n_live, first = n - row1;
+    for (uint32_t end = n - row0; end > first;) {
+        uint32_t start = run_start(s->p, first, end);
+        attend_heads(s, start, end, 0, s->l->n_kv, worker);
         if (s->quantise)
-            work_quantise_rows(s->p->m->kern, &s->att, row, row + 1);
+            work_quantise_rows(s->p->m->kern, &s->att, start, end);
+        end = start;
     }
 }
 
@@ -151,21 +178,20 @@ static void attend_items(void *arg, uint32_t item0, uint32_t item1, uint32_t wor
 {
     const step *s = arg;
     for (uint32_t item = item0; item < item1; item++) {
-        uint32_t kv = item % s->l->n_kv;
-        attend_heads(s, item / s->l->n_kv, kv, kv + 1, worker);
+        uint32_t row = item / s->l->n_kv, kv = item % s->l->n_kv;
+        attend_heads(s, row, row + 1, kv, kv + 1, worker);
     }
 }
 
 static kkv layer_kv(const model *m, const model_kv *pages, const layer *l)
 {
-    size_t size = pages->type == ST_F16 ? 2 : 4;
     kkv kv = {.page_stride = model_kv_page_bytes(m, pages->type),
               .n_kv_head = l->n_kv,
               .dim_k = l->dim_k,
               .dim_v = l->dim_v,
               .type = pages->type};
-    kv.k = pages->base + l->kv_first * size;
-    kv.v = kv.k + (size_t)KV_PAGE_TOKENS * layer_k_dim(l) * size;
+    kv.k = pages->base + l->kv_first[kv_kind(pages->type)];
+    kv.v = kv.k + kkv_bytes(pages->type, l->n_kv, l->dim_k);
     return kv;
 }
 

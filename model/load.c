@@ -268,14 +268,33 @@ static int fill_ends(loader *ld, st_err *err)
     return rc ? rc : fill_head(ld, err);
 }
 
+/* What a convolution keeps is read back as floats; wide heads do not fit the kernel. */
+static bool fits_8_bits(const model *m)
+{
+    for (uint32_t i = 0; i < m->info.n_layers; i++) {
+        const layer *l = &m->layers[i];
+        if (l->conv.n_taps || l->dim_k > KKV8_MAX_DIM || l->dim_v > KKV8_MAX_DIM)
+            return false;
+    }
+    return true;
+}
+
 /* Keys and values of a layer start where those of the layer before end. */
 static void place_kv(model *m)
 {
-    for (uint32_t i = 0; i < m->info.n_layers; i++) {
-        layer *l = &m->layers[i];
-        l->kv_first = m->kv_elements;
-        m->kv_elements += (size_t)KV_PAGE_TOKENS * (layer_k_dim(l) + layer_v_dim(l));
+    static const st_dtype types[KV_KINDS] = {ST_F32, ST_F16, ST_Q8_0};
+    for (int k = 0; k < KV_KINDS; k++) {
+        size_t at = 0;
+        for (uint32_t i = 0; i < m->info.n_layers; i++) {
+            layer *l = &m->layers[i];
+            l->kv_first[k] = at;
+            at += kkv_bytes(types[k], l->n_kv, l->dim_k) +
+                  kkv_bytes(types[k], l->n_kv, l->dim_v);
+        }
+        m->kv_page[k] = (at + 63) / 64 * 64;
     }
+    if (!fits_8_bits(m))
+        m->kv_page[KV_Q8] = 0;
 }
 
 /* What one token costs. */

@@ -45,8 +45,9 @@ const model_info *model_about(const model *m)
 
 size_t model_kv_page_bytes(const model *m, st_dtype kv_type)
 {
-    size_t bytes = m->kv_elements * (kv_type == ST_F16 ? 2 : 4);
-    return (bytes + 63) / 64 * 64;
+    if (kv_type != ST_F32 && kv_type != ST_F16 && kv_type != ST_Q8_0)
+        return 0;
+    return m->kv_page[kv_kind(kv_type)];
 }
 
 /* ---- what a batch must hold ---- */
@@ -114,8 +115,9 @@ static int check_batch(const model *m, const model_work *wk, const model_kv *kv,
                        const model_batch *b, uint32_t *ret_n, st_err *err)
 {
     uint64_t n = 0;
-    if (kv->type != ST_F32 && kv->type != ST_F16)
-        return st_err_set(err, ST_EINVAL, "keys and values are kept as F32 or F16");
+    if (model_kv_page_bytes(m, kv->type) == 0)
+        return st_err_set(err, ST_EINVAL,
+                          "this model's keys and values are not kept in that type");
     if (b->n_layers > m->info.n_layers)
         return st_err_set(err, ST_EINVAL, "%u layers asked, the model has %u",
                           b->n_layers, m->info.n_layers);

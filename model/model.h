@@ -70,8 +70,10 @@ const model_info *model_about(const model *m);
 /* Keys and values.  A page holds KV_PAGE_TOKENS positions of all layers. */
 typedef struct model_kv {
     unsigned char *base; /* page p starts at base + p * model_kv_page_bytes; 64-aligned */
-    st_dtype type;       /* ST_F32 or ST_F16 */
+    st_dtype type;       /* ST_F32, ST_F16, or ST_Q8_0: a scale a token and head */
 } model_kv;
+/* 0: this model's keys and values are not kept in that type (Q8_0 with convolutions or
+ * very wide heads). */
 size_t model_kv_page_bytes(const model *m, st_dtype kv_type);
 /* Set slots [from, KV_PAGE_TOKENS) of a page to zero: nothing of what was there is left.
  */

@@ -90,6 +90,13 @@ typedef struct conv {
 
 enum { ROPE_OFF = 255 };
 
+enum kv_kind { KV_F32, KV_F16, KV_Q8, KV_KINDS }; /* how keys and values are kept */
+
+static inline enum kv_kind kv_kind(st_dtype type)
+{
+    return type == ST_F32 ? KV_F32 : type == ST_F16 ? KV_F16 : KV_Q8;
+}
+
 typedef struct layer {
     uint32_t n_head;
     uint32_t n_kv;  /* divides n_head */
@@ -99,7 +106,7 @@ typedef struct layer {
         window;   /* positions seen, itself included; 0: all.  Encoders: half each way */
     uint8_t rope; /* index in model.ropes, or ROPE_OFF */
     float scale;  /* of q.k */
-    size_t kv_first; /* elements of a page before this layer's keys */
+    size_t kv_first[KV_KINDS]; /* bytes of a page before this layer's keys */
     norm attn_pre, attn_post, attn_out;
     linear qkv; /* rows q, k, v; or */
     linear q, k, v;
@@ -135,10 +142,10 @@ struct model {
     norm embd_norm;
     norm out_norm;
     linear head;
-    rope ropes[2];      /* [1]: sliding layers of families that have two */
-    layer *layers;      /* [info.n_layers] */
-    size_t kv_elements; /* of one page */
-    packed weights;     /* all of them */
+    rope ropes[2];            /* [1]: sliding layers of families that have two */
+    layer *layers;            /* [info.n_layers] */
+    size_t kv_page[KV_KINDS]; /* bytes of a page; 0: not kept so */
+    packed weights;           /* all of them */
 };
 
 static inline uint32_t layer_q_dim(const layer *l)

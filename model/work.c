@@ -121,7 +121,7 @@ static void lay_out(model_work *wk, room *r)
     wk->cos = take(r, 2 * n, half, sizeof(float));
     wk->sin = take(r, 2 * n, half, sizeof(float));
     wk->scratch = take(r, wk->n_threads, KERN_ATTN_SCRATCH, sizeof(float));
-    wk->ancestors = take(r, wk->n_threads, n, sizeof(uint32_t));
+    wk->ancestors = take(r, (size_t)wk->n_threads * ATTEND_ROWS, n, sizeof(uint32_t));
     wk->final = take(r, n, 1, sizeof(uint32_t));
     lay_out_experts(wk, r, &w);
 }

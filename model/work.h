@@ -51,7 +51,7 @@ struct model_work {
     float *out;          /* [max_tokens, n_embd] */
     float *cos, *sin;    /* [2 ropes][max_tokens, half] */
     float *scratch;      /* [n_threads][KERN_ATTN_SCRATCH] */
-    uint32_t *ancestors; /* [n_threads][max_tokens] */
+    uint32_t *ancestors; /* [n_threads][ATTEND_ROWS][max_tokens] */
     uint32_t *final;     /* [max_tokens] tokens whose final state is wanted */
     /* experts */
     float *router;       /* [max_tokens, n_expert] logits, then weights */
@@ -68,7 +68,8 @@ struct model_work {
     product *products;   /* [2 * n_expert] */
 };
 
-enum { WORK_ALIGN = 64 }; /* of every buffer and of each expert's part of gathered_q */
+enum { ATTEND_ROWS = 16 }; /* most tokens that attend together */
+enum { WORK_ALIGN = 64 };  /* of every buffer and of each expert's part of gathered_q */
 
 /* Call `fn` once for each chunk of rows [row0, row1) of n, on the workers. */
 typedef void rows_fn(void *arg, uint32_t row0, uint32_t row1, uint32_t worker);

@@ -8,7 +8,7 @@
 int models_open(const contract *c, const char *name, unsigned n_threads, lm **ret_lm,
                 st_err *err)
 {
-    const lm_opts opts = {.engine = {.n_threads = n_threads, .kv_type = ST_F16},
+    const lm_opts opts = {.engine = {.n_threads = n_threads, .kv_best = true},
                           .int8 = true};
     char *path;
     lm *l;

@@ -183,11 +183,11 @@ static cache cache_make(st_dtype type, uint32_t n_kv, uint32_t group, uint32_t d
                         uint32_t dim_v)
 {
     cache a = {.pages = {5, 2, 7, 0, 3, 1, 6, 4}, .n_head = n_kv * group};
-    size_t width = type == ST_F16 ? 2 : 4;
-    size_t k_bytes = (size_t)n_kv * KV_PAGE_TOKENS * dim_k * width;
-    size_t v_bytes = (size_t)n_kv * KV_PAGE_TOKENS * dim_v * width;
+    size_t k_bytes = kkv_bytes(type, n_kv, dim_k), v_bytes = kkv_bytes(type, n_kv, dim_v);
     a.bytes = 8 * (k_bytes + v_bytes);
-    a.room = check_alloc(a.bytes);
+    a.room = st_aligned_n(a.bytes, 1);
+    if (!a.room)
+        abort();
     memset(a.room, 0xFF, a.bytes); /* what is not stored is NaN */
     a.kv = (kkv){a.room, a.room + k_bytes, k_bytes + v_bytes, n_kv, dim_k, dim_v, type};
     return a;
@@ -204,6 +204,45 @@ static void cache_fill(check *c, const kern *k, const cache *a, uint32_t n)
     }
 }
 
+static kattn attn_make(const cache *a, const kview *views, uint32_t n)
+{
+    return (kattn){.kv = &a->kv,
+                   .pages = a->pages,
+                   .views = views,
+                   .n = n,
+                   .ldq = (size_t)a->n_head * a->kv.dim_k,
+                   .ldo = (size_t)a->n_head * a->kv.dim_v,
+                   .n_head = a->n_head,
+                   .scale = 0.4f};
+}
+
+/* Many tokens at once, of a chain and of a tree, give the bytes of each alone. */
+static void together_check(check *c, const cache *a)
+{
+    enum { TOKENS = 23 };
+    static const uint32_t extra[4] = {490, 333, 334, 401};
+    static float q[TOKENS * MOST], got[TOKENS * MOST], one[MOST];
+    static float scratch[KERN_ATTN_SCRATCH];
+    kview views[TOKENS];
+    const size_t n_out = (size_t)a->n_head * a->kv.dim_v;
+    floats_fill(&c->rng, FILL_PLAIN, q, TOKENS * a->n_head * a->kv.dim_k);
+    for (uint32_t i = 0; i < TOKENS; i++) {
+        views[i] = (kview){i % 3 == 2 ? 40 : 0, 110 + i, NULL, 0};
+        if (i % 5 > 2)
+            views[i] = (kview){0, 125, extra, 1 + i % 4};
+        if (i == 7)
+            views[i] = (kview){200, 200 + 3 * i, NULL, 0};
+    }
+    kattn t = attn_make(a, views, TOKENS);
+    c->k->attn(&t, 0, a->n_head, q, got, scratch);
+    for (uint32_t i = 0; i < TOKENS; i++) {
+        kattn alone = attn_make(a, &views[i], 1);
+        c->k->attn(&alone, 0, a->n_head, q + i * t.ldq, one, scratch);
+        if (memcmp(one, got + i * n_out, n_out * sizeof *one) != 0)
+            check_fail(c, "attn: token %u of %d differs from itself alone", i, TOKENS);
+    }
+}
+
 static void attn_case(check *c, const cache *a, uint32_t lo, uint32_t hi, bool extras,
                       float softcap, bool sinks)
 {
@@ -211,11 +250,14 @@ static void attn_case(check *c, const cache *a, uint32_t lo, uint32_t hi, bool e
     float q[MOST], got[MOST], want[MOST], sink[64], scratch[KERN_ATTN_SCRATCH];
     floats_fill(&c->rng, FILL_PLAIN, q, a->n_head * a->kv.dim_k);
     floats_fill(&c->rng, FILL_PLAIN, sink, a->n_head);
-    kattn t = {&a->kv,         a->pages,  lo,   hi,      extras ? extra : NULL,
-               extras ? 5 : 0, a->n_head, 0.4f, softcap, sinks ? sink : NULL};
+    const kview view = {lo, hi, extras ? extra : NULL, extras ? 5 : 0};
+    kattn t = attn_make(a, &view, 1);
+    t.softcap = softcap;
+    t.sinks = sinks ? sink : NULL;
     c->c->attn(&t, 0, a->n_head, q, want, scratch);
     c->k->attn(&t, 0, a->n_head, q, got, scratch);
-    near_check(c, "attn", got, want, a->n_head * a->kv.dim_v, 1e-5, 1e-5);
+    const double budget = a->kv.type == ST_Q8_0 ? 0 : 1e-5;
+    near_check(c, "attn", got, want, a->n_head * a->kv.dim_v, budget, budget);
     if (a->kv.n_kv_head > 1) { /* one KV group gives the same bytes as all at once */
         uint32_t group = a->n_head / a->kv.n_kv_head;
         c->k->attn(&t, group, 2 * group, q + (size_t)group * a->kv.dim_k, want, scratch);
@@ -235,11 +277,10 @@ static void tree_check(check *c, const cache *a, uint32_t lo, uint32_t hi)
     floats_fill(&c->rng, FILL_PLAIN, q, a->n_head * a->kv.dim_k);
     for (uint32_t i = 0; i < 5; i++)
         kkv_copy(&a->kv, a->pages, hi + i, extra[i]);
-    kattn t = {&a->kv, a->pages, lo, hi + 5, NULL, 0, a->n_head, 0.4f, 0, NULL};
+    kview view = {lo, hi + 5, NULL, 0};
+    kattn t = attn_make(a, &view, 1);
     c->k->attn(&t, 0, a->n_head, q, chain, scratch);
-    t.hi = hi;
-    t.extra = extra;
-    t.n_extra = 5;
+    view = (kview){lo, hi, extra, 5};
     c->k->attn(&t, 0, a->n_head, q, tree, scratch);
     if (memcmp(chain, tree, bytes) != 0)
         check_fail(c, "attn %u..%u: a tree differs from its chain", lo, hi);
@@ -267,6 +308,7 @@ static void cache_check(check *c, st_dtype type, uint32_t n_kv, uint32_t group,
     kkv_copy(&b.kv, b.pages, 499, 3);
     if (memcmp(a.room, b.room, a.bytes) != 0)
         check_fail(c, "kkv_copy there and back differs");
+    together_check(c, &a);
     tree_check(c, &a, 0, 60);
     tree_check(c, &a, 9, 64);
     tree_check(c, &a, 100, 100);
@@ -277,9 +319,9 @@ static void cache_check(check *c, st_dtype type, uint32_t n_kv, uint32_t group,
 
 void check_attn(check *c)
 {
-    const st_dtype types[2] = {ST_F32, ST_F16};
+    const st_dtype types[3] = {ST_F32, ST_F16, ST_Q8_0};
     c->what = "attn";
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         cache_check(c, types[i], 3, 3, 64, 64);
         cache_check(c, types[i], 2, 1, 32, 32);
         cache_check(c, types[i], 1, 7, 80, 96);
@@ -295,6 +337,7 @@ typedef struct ops_bench {
     float x[MOST], y[MOST], w[MOST];
     float scratch[KERN_ATTN_SCRATCH];
     cache kv;
+    kview view;
     kattn attn;
 } ops_bench;
 
@@ -365,13 +408,17 @@ void bench_ops(const kern *k)
     b.k = k;
     floats_fill(&c.rng, FILL_PLAIN, b.x, MOST);
     floats_fill(&c.rng, FILL_PLAIN, b.w, MOST);
-    for (int type = 0; type < 2; type++) {
-        b.kv = cache_make(type ? ST_F16 : ST_F32, 3, 3, 64, 64);
+    const st_dtype types[3] = {ST_F32, ST_F16, ST_Q8_0};
+    for (int type = 0; type < 3; type++) {
+        b.kv = cache_make(types[type], 3, 3, 64, 64);
         cache_fill(&c, k, &b.kv, 256);
-        b.attn = (kattn){&b.kv.kv, b.kv.pages, 0, 256, NULL, 0, 9, 0.125f, 0, NULL};
+        b.view = (kview){0, 256, NULL, 0};
+        b.attn = attn_make(&b.kv, &b.view, 1);
         for (size_t i = type ? 6 : 0; i < ST_COUNT(runs); i++)
-            printf("  %-28s %8.1f ns%s\n", runs[i].what, bench_ns(runs[i].run, &b),
-                   type ? " (F16)" : "");
+            printf("  %-28s %8.1f ns (%s)\n", runs[i].what, bench_ns(runs[i].run, &b),
+                   type == 0   ? "F32"
+                   : type == 1 ? "F16"
+                               : "Q8_0");
         st_free(b.kv.room);
     }
 }

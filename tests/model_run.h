@@ -44,6 +44,8 @@ static int runner_set_up(runner *r, uint32_t n_ctx, st_dtype kv_type, unsigned n
         rc = model_work_new(r->m, n_ctx, r->w, &r->work, err);
     if (rc)
         return rc;
+    if (model_kv_page_bytes(r->m, kv_type) == 0)
+        kv_type = ST_F16; /* not every model's go in 8 bits */
     r->n_ctx = n_ctx;
     r->kv.type = kv_type;
     r->kv.base = st_aligned_n(n_pages, model_kv_page_bytes(r->m, kv_type));

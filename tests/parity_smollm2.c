@@ -52,7 +52,7 @@ static int setup(void **state)
         return 0;
     }
     fixture *f = st_zalloc_n(1, sizeof *f);
-    engine_opts opts = {.n_ctx = CHUNK};
+    engine_opts opts = {.n_ctx = CHUNK, .kv_best = true};
     if (!f || gguf_open(path, &g, &err) < 0 || model_load(g, NULL, &f->m, &err) < 0 ||
         engine_new(f->m, &opts, &f->e, &err) < 0) {
         print_message("%s: %s\n", path, err.message);

@@ -149,11 +149,23 @@ static unsigned each_golden(bool only_f32, golden_fn *fn)
            each_folder(GOLDENS "extra/logits", only_f32, fn);
 }
 
+static st_dtype kept_as = ST_F32; /* keys and values of what open_or_fail opens */
+
 static void open_or_fail(const golden *g, unsigned n_threads, runner *r)
 {
     st_err err = {0};
-    if (runner_open(g->weights, g->n_ctx, ST_F32, n_threads, r, &err))
+    if (runner_open(g->weights, g->n_ctx, kept_as, n_threads, r, &err))
         fail_msg("%s: %s", g->weights, err.message);
+}
+
+/* Once with keys and values in floats, once in 8 bits. */
+static unsigned each_kept(bool only_f32, golden_fn *fn)
+{
+    unsigned n = each_golden(only_f32, fn);
+    kept_as = ST_Q8_0;
+    each_golden(only_f32, fn);
+    kept_as = ST_F32;
+    return n;
 }
 
 static float *run_or_fail(const golden *g, runner *r, uint32_t piece)
@@ -216,7 +228,7 @@ static void check_cuts(golden *g)
 static void cuts_and_threads_change_nothing(void **state)
 {
     (void)state;
-    assert_true(each_golden(true, check_cuts) > 30);
+    assert_true(each_kept(true, check_cuts) > 30);
 }
 
 /* Two texts in one batch, in pages of one pool, beside each alone. */
@@ -259,7 +271,7 @@ static void check_two_texts(golden *g)
 static void texts_of_a_batch_do_not_meet(void **state)
 {
     (void)state;
-    each_golden(true, check_two_texts);
+    each_kept(true, check_two_texts);
 }
 
 /* A head of the text of which nothing is asked, then rows out of order and one twice. */
@@ -281,8 +293,8 @@ static void check_few_rows(golden *g)
     batch.ret_hidden = all;
     assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
     for (uint32_t at = 0; at < r.n_ctx; at += KV_PAGE_TOKENS) /* forget all */
-        memset(r.kv.base + at / KV_PAGE_TOKENS * model_kv_page_bytes(r.m, ST_F32), 0x7f,
-               model_kv_page_bytes(r.m, ST_F32));
+        memset(r.kv.base + at / KV_PAGE_TOKENS * model_kv_page_bytes(r.m, r.kv.type),
+               0x7f, model_kv_page_bytes(r.m, r.kv.type));
     span.n = head;
     batch.n_out = 0;
     if (head)
@@ -303,7 +315,7 @@ static void check_few_rows(golden *g)
 static void rows_that_nobody_asks_for_change_nothing(void **state)
 {
     (void)state;
-    assert_true(each_golden(false, check_few_rows) > 30);
+    assert_true(each_kept(false, check_few_rows) > 30);
 }
 
 /* ---- token trees ---- */
@@ -347,7 +359,7 @@ static void check_tree(golden *g)
 static void a_path_of_a_tree_is_its_chain(void **state)
 {
     (void)state;
-    each_golden(true, check_tree);
+    each_kept(true, check_tree);
 }
 
 /* ---- taps and early stops ---- */
