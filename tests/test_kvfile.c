@@ -153,9 +153,10 @@ static void kept_is_as_run(void **state)
     unsigned char build[64];
     assert_true(st_build_id(build, sizeof build) > 0);
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
-        for (int half = 0; half < 2; half++) {
+        for (int type = 0; type < 3; type++) {
             side a, b;
-            engine_opts opts = opts_of(half ? ST_F16 : ST_F32);
+            engine_opts opts = opts_of(type == 1 ? ST_F16 : ST_F32);
+            opts.kv_best = type == 2;
             if (!is_here(models[m]))
                 continue;
             assert_int_equal(side_open(models[m], true, &opts, &a), 0);
