@@ -5,10 +5,11 @@
  * HEAD_ROWS at a time, rows of different sequences together, and are kept no longer.
  *
  * log-sum-exp: each chunk of LSE_CHUNK entries gives its maximum and, in double, the sum
- * of exp(logit - maximum); the chunks are joined in order.  Chunks are fixed, so the
- * bytes do not depend on the threads. */
+ * of exp(logit - maximum) (expsum.h); the chunks are joined in order.  Chunks are fixed,
+ * so the bytes do not depend on the threads. */
 #include "engine/core.h"
 
+#include "engine/expsum.h"
 #include "engine/sampler.h"
 #include <math.h>
 #include <string.h>
@@ -29,8 +30,8 @@ static void lse_chunk(void *arg, uint32_t at, uint32_t worker)
     float max = isnan(x[best]) ? -INFINITY : x[best];
     double sum = 0;
     (void)worker;
-    for (uint32_t i = 0; i < n && max > -INFINITY && job->e->lse_rows[row]; i++)
-        sum += exp((double)x[i] - (double)max);
+    if (max > -INFINITY && job->e->lse_rows[row])
+        sum = exp_sum(x, n, max, 1, NULL);
     job->e->parts[at] = (lse_part){from + best, max, sum};
 }
 

@@ -15,6 +15,7 @@
 #include "engine/sampler.h"
 
 #include "base/mem.h"
+#include "engine/expsum.h"
 #include <math.h>
 
 enum {
@@ -26,7 +27,7 @@ struct sampler_work {
     uint32_t n_vocab;
     uint32_t *counts; /* [n_vocab] 0 between picks */
     int32_t *heap;    /* [n_vocab] */
-    double *mass;     /* [n_vocab] exp(logit - highest) */
+    float *mass;      /* [n_vocab] exp((logit - highest) / temperature) */
 };
 
 static int opts_check(const sampler_opts *o, st_err *err)
@@ -191,13 +192,13 @@ static uint32_t candidates_cut(const sampler_opts *o, sampler_work *w,
     if (k < w->n_vocab) {
         total = 0;
         for (uint32_t i = 0; i < k; i++)
-            total += w->mass[heap_pop(w->heap, &n, logits)];
+            total += (double)w->mass[heap_pop(w->heap, &n, logits)];
     }
     while (kept < k && (kept == 0 || sum < (double)o->top_p * total)) {
         int32_t id = k < w->n_vocab ? end[-(int64_t)kept] : heap_pop(w->heap, &n, logits);
-        if (kept > 0 && w->mass[id] < (double)o->min_p)
+        if (kept > 0 && w->mass[id] < o->min_p)
             break; /* the highest mass is 1 */
-        sum += w->mass[id];
+        sum += (double)w->mass[id];
         kept++;
     }
     return kept;
@@ -207,7 +208,7 @@ static int32_t draw_all(sampler *s, const sampler_work *w, double total, int32_t
 {
     double at = st_rng_unit(&s->rng) * total;
     for (uint32_t i = 0; i < w->n_vocab; i++) {
-        at -= w->mass[i];
+        at -= (double)w->mass[i];
         if (at < 0)
             return (int32_t)i;
     }
@@ -219,10 +220,10 @@ static int32_t draw_kept(sampler *s, const sampler_work *w, uint32_t kept)
     const int32_t *end = w->heap + w->n_vocab - 1;
     double total = 0;
     for (uint32_t i = 0; i < kept; i++)
-        total += w->mass[end[-(int64_t)i]];
+        total += (double)w->mass[end[-(int64_t)i]];
     double at = st_rng_unit(&s->rng) * total;
     for (uint32_t i = 0; i < kept; i++) {
-        at -= w->mass[end[-(int64_t)i]];
+        at -= (double)w->mass[end[-(int64_t)i]];
         if (at < 0)
             return end[-(int64_t)i];
     }
@@ -233,19 +234,16 @@ int32_t sampler_pick(sampler *s, sampler_work *w, const int32_t *history, uint32
                      float *logits)
 {
     const sampler_opts *o = &s->opts;
-    double total = 0;
     if (penalises(o))
         penalise(o, w, history, n, logits);
     int32_t best = sampler_best(logits, w->n_vocab);
     float high = logits[best];
     if (o->temperature <= 0 || isinf(high) || isnan(high))
         return best;
-    for (uint32_t i = 0; i < w->n_vocab; i++) {
-        if (isnan(logits[i]))
-            logits[i] = -INFINITY;
-        w->mass[i] = exp(((double)logits[i] - (double)high) / (double)o->temperature);
-        total += w->mass[i];
-    }
+    if (o->top_k > 0 || o->top_p < 1 || o->min_p > 0)
+        for (uint32_t i = 0; i < w->n_vocab; i++)
+            logits[i] = isnan(logits[i]) ? -INFINITY : logits[i]; /* they are compared */
+    double total = exp_sum(logits, w->n_vocab, high, 1 / o->temperature, w->mass);
     bool cut = (o->top_k > 0 && o->top_k < w->n_vocab) || o->top_p < 1 || o->min_p > 0;
     return cut ? draw_kept(s, w, candidates_cut(o, w, logits, total))
                : draw_all(s, w, total, best);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "engine/expsum.h"
 #include "engine/sampler.h"
 #include "tests/fault.h"
 #include <float.h>
@@ -195,6 +196,39 @@ static void best_is_the_first_highest(void **state)
     assert_int_equal(sampler_best(x, 40), 0);
 }
 
+static void exponentials_are_close(void **state)
+{
+    enum { MOST = 100 };
+    float x[MOST], got[MOST];
+    st_rng rng = {8};
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        uint32_t n = 1 + st_rng_below(&rng, MOST);
+        float shift = (float)(st_rng_unit(&rng) * 40 - 20), scale = 1;
+        double want_sum = 0;
+        if (round % 2)
+            scale = (float)(0.1 + 4 * st_rng_unit(&rng));
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = shift - (float)st_rng_unit(&rng) * (round % 3 ? 20 : 120);
+        x[st_rng_below(&rng, n)] = shift;
+        double sum = exp_sum(x, n, shift, scale, got);
+        for (uint32_t i = 0; i < n; i++) {
+            float a = (x[i] - shift) * scale;
+            double want = a >= -87 ? exp((double)a) : 0;
+            assert_true(fabs((double)got[i] - want) <= 2e-7 * want);
+            want_sum += want;
+        }
+        assert_true(fabs(sum - want_sum) <= 2e-7 * want_sum);
+        assert_true(sum >= exp_sum(x, n, shift, scale, NULL));
+        assert_true(sum <= exp_sum(x, n, shift, scale, NULL));
+    }
+    for (int i = 0; i < 40; i++)
+        x[i] = i % 2 ? NAN : -INFINITY;
+    x[3] = 2;
+    double one = exp_sum(x, 40, 2, 1, got);
+    assert_true(one >= 1 && one <= 1);
+}
+
 /* Two samplers that share the arrays of a thread. */
 static void same_seed_same_tokens(void **state)
 {
@@ -264,6 +298,7 @@ int main(void)
         cmocka_unit_test(cuts_and_penalties),
         cmocka_unit_test(greedy_takes_lowest_of_ties),
         cmocka_unit_test(best_is_the_first_highest),
+        cmocka_unit_test(exponentials_are_close),
         cmocka_unit_test(same_seed_same_tokens),
         cmocka_unit_test(bad_options_are_named),
         cmocka_unit_test(memory_runs_out),
