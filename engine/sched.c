@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/kvfile.h"
 #include <string.h>
 #include <time.h>
 
@@ -346,6 +347,18 @@ int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
     pthread_mutex_unlock(&s->lock);
     *ret_prefix = p;
     return 0;
+}
+
+int sched_prefix_run_kept(sched *s, sched_prefix *prefix, st_err *err)
+{
+    prefix_pin *pin = prefix->pin;
+    uint32_t need = kv_pages_for(pin->n), free = engine_free_pages(s->engine);
+    if (prefix_pin_is_full(pin))
+        return 0;
+    seq_truncate(pin->s, 0);
+    if (free < need)
+        prefix_tree_evict(s->tree, need - free);
+    return seq_run_kept(pin->s, pin->tokens, pin->n, err);
 }
 
 void sched_prefix_unpin(sched *s, sched_prefix *prefix)

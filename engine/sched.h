@@ -138,5 +138,8 @@ void sched_stats_get(sched *s, sched_stats *ret_stats);
  * under way.  ST_ELIMIT when pinned pages would pass half of all. */
 ST_NODISCARD int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
                                   sched_prefix **ret_prefix, st_err *err);
+/* Between steps: have it now, read from the files of an earlier run or run at once
+ * (engine/kvfile.h).  ST_EBUSY when pages run out; it is then run in steps as ever. */
+ST_NODISCARD int sched_prefix_run_kept(sched *s, sched_prefix *prefix, st_err *err);
 void sched_prefix_unpin(sched *s, sched_prefix *prefix); /* NULL allowed */
 #endif

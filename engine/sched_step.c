@@ -393,9 +393,10 @@ bool sched_step(sched *s)
 {
     mail_take(s);
     deadlines_check(s);
-    if (s->n_active > 0) {
+    uint32_t n_active = s->n_active;
+    if (n_active > 0) {
         plan(s);
-        if (s->n_turns + s->n_texts == 0)
+        if (s->n_turns + s->n_texts == 0 && s->n_active == n_active) /* nobody ended */
             stuck_end(s);
         if (s->n_turns > 0)
             turns_run(s);

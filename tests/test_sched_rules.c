@@ -191,6 +191,54 @@ static void a_prefix_outlives_who_asked_first(void **state)
     bed_done(&b);
 }
 
+/* A prefix that is filled by its owner is run by nobody else, also from half-way on. */
+static void prefixes_may_be_had_at_once(void **state)
+{
+    static int32_t text[250];
+    const sched_opts opts = {.prefill_chunk = 16};
+    bed b;
+    job text_made, one;
+    int32_t before[PREFIX];
+    sched_prefix *p;
+    seq *q;
+    (void)state;
+    if (!have_goldens())
+        return;
+    bed_init(&b, small, 8, &opts);
+    for (uint32_t i = 0; i < PREFIX; i++)
+        before[i] = (int32_t)below(&b.f, b.f.info->n_vocab);
+    assert_int_equal(sched_prefix_pin(b.s, before, PREFIX, &p, NULL), 0);
+    assert_int_equal(seq_new(b.e, &q, NULL), 0);
+    step_item all = {.s = q, .tokens = text, .n = 250};
+    step_item rest = {.s = q, .tokens = text, .n = 6};
+    seq *more;
+    assert_int_equal(engine_step(b.e, &all, 1, NULL), 0);
+    assert_int_equal(seq_new(b.e, &more, NULL), 0);
+    all.s = more;
+    all.n = 192;
+    assert_int_equal(engine_step(b.e, &all, 1, NULL), 0); /* 7 of 8 pages */
+    assert_int_equal(sched_prefix_run_kept(b.s, p, NULL), ST_EBUSY);
+    assert_int_equal(engine_step(b.e, &rest, 1, NULL), 0);
+    seq_free(more);
+    seq_free(q);
+    job_make(&b, &text_made, 1, 5, 40);
+    submit(b.s, &text_made);
+    sched_step(b.s);
+    job_make(&b, &one, 2, 20, 4);
+    one.ask.prefix = p;
+    generate_alone(&b.f, &one, before, PREFIX);
+    submit(b.s, &one);
+    sched_step(b.s); /* 16 tokens of it */
+    uint64_t run = stats_of(&b).tokens_prefilled;
+    assert_int_equal(sched_prefix_run_kept(b.s, p, NULL), 0);
+    assert_int_equal(sched_prefix_run_kept(b.s, p, NULL), 0);
+    run_all(&b);
+    assert_int_equal(stats_of(&b).tokens_prefilled - run, 20);
+    job_check(&b.f, &one);
+    sched_prefix_unpin(b.s, p);
+    bed_done(&b);
+}
+
 /* Kept text goes least recently used first. */
 static void old_text_goes_first(void **state)
 {
@@ -591,10 +639,16 @@ static void what_cannot_fit_is_refused(void **state)
     bed_done(&b);
 }
 
-/* A request whose own fault shows only when it runs ends alone. */
+/* Requests whose own fault shows only when they run end alone. */
 static void one_failure_is_one_failure(void **state)
 {
-    enum { N = 6 };
+    enum { N = 8 };
+    static const int codes[N] = {0, 0, ST_EINVAL, 0, 0, ST_EUNSUPPORTED, ST_EINVAL, 0};
+    const int32_t here[] = {1, 2}, nowhere[] = {1 << 29, 3};
+    const int32_t *ids[] = {here, nowhere};
+    const uint32_t n_ids[] = {2, 2};
+    options *foreign; /* of another vocabulary */
+    double odds[2];
     job jobs[N];
     float means[N][64];
     bed b;
@@ -602,10 +656,15 @@ static void one_failure_is_one_failure(void **state)
     if (!have_goldens())
         return;
     bed_init(&b, small, 40, NULL);
+    assert_int_equal(options_new(ids, n_ids, 2, -1, &foreign, NULL), 0);
     for (uint32_t i = 0; i < N; i++) {
         job_make(&b, &jobs[i], i, 6, 5);
-        if (i == 0) {
+        if (i == 0 || i == 7) {
             generate_alone(&b.f, &jobs[i], NULL, 0);
+        } else if (i == 6) {
+            jobs[i].ask.kind = SCHED_OPTIONS;
+            jobs[i].ask.options.options = foreign;
+            jobs[i].ask.options.ret_logp = odds;
         } else {
             jobs[i].ask.kind = i < 5 ? SCHED_STATES : SCHED_EMBED;
             jobs[i].ask.states = (step_states){.last_layer = 1, .ret_mean = means[i]};
@@ -617,10 +676,52 @@ static void one_failure_is_one_failure(void **state)
     }
     run_all(&b);
     job_check(&b.f, &jobs[0]);
-    for (uint32_t i = 1; i < N; i++) {
+    job_check(&b.f, &jobs[7]);
+    for (uint32_t i = 0; i < N; i++) {
         assert_int_equal(jobs[i].n_done, 1);
-        assert_int_equal(jobs[i].code, i == 2 ? ST_EINVAL : i == 5 ? ST_EUNSUPPORTED : 0);
+        assert_int_equal(jobs[i].code, codes[i]);
     }
+    assert_int_equal(stats_of(&b).failed, 3);
+    options_free(foreign);
+    bed_done(&b);
+}
+
+/* Bad questions about options, and tries that do not fit. */
+static void options_are_checked(void **state)
+{
+    enum { LONG = 200 };
+    int32_t path[LONG] = {1};
+    const int32_t a[] = {1, 2}, c[] = {1};
+    const int32_t *nested[] = {a, c}, *deep[] = {path, a};
+    const uint32_t n_nested[] = {2, 1}, n_deep[] = {LONG, 2};
+    options *in, *tall;
+    double odds[2];
+    bed b;
+    job j;
+    sched_id id;
+    (void)state;
+    if (!have_goldens())
+        return;
+    bed_init(&b, small, 40, NULL);
+    assert_int_equal(options_new(nested, n_nested, 2, -1, &in, NULL), 0);
+    assert_int_equal(options_new(deep, n_deep, 2, -1, &tall, NULL), 0);
+    job_make(&b, &j, 1, 100, 1);
+    j.ask.kind = SCHED_OPTIONS;
+    assert_int_equal(sched_submit(b.s, &j.ask, &id, NULL), ST_EINVAL); /* none */
+    j.ask.options = (options_request){.options = tall};
+    assert_int_equal(sched_submit(b.s, &j.ask, &id, NULL), ST_EINVAL); /* no answer */
+    j.ask.options.ret_logp = odds;
+    assert_int_equal(sched_submit(b.s, &j.ask, &id, NULL), ST_ELIMIT); /* the context */
+    j.ask.options.options = in;
+    j.ask.options.held = true; /* one begins the other */
+    submit(b.s, &j);
+    run_all(&b);
+    assert_int_equal(j.code, ST_EINVAL);
+    j.ask.options.held = false;
+    j.n_done = 0;
+    run_one(&b, &j);
+    options_free(in);
+    options_free(tall);
     bed_done(&b);
 }
 
@@ -659,6 +760,7 @@ int main(void)
         cmocka_unit_test(text_of_another_key_is_never_reused),
         cmocka_unit_test(prefixes_are_shared_by_name),
         cmocka_unit_test(a_prefix_outlives_who_asked_first),
+        cmocka_unit_test(prefixes_may_be_had_at_once),
         cmocka_unit_test(old_text_goes_first),
         cmocka_unit_test(a_crowd_does_not_delay_another_client),
         cmocka_unit_test(clients_share_by_tokens),
@@ -671,6 +773,7 @@ int main(void)
         cmocka_unit_test(drained_stopped_freed),
         cmocka_unit_test(what_cannot_fit_is_refused),
         cmocka_unit_test(one_failure_is_one_failure),
+        cmocka_unit_test(options_are_checked),
         cmocka_unit_test(pages_may_be_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
