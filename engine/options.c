@@ -203,6 +203,11 @@ uint32_t options_n_nodes(const options *o)
     return o->n_nodes;
 }
 
+uint32_t options_depth(const options *o)
+{
+    return o->depth;
+}
+
 uint32_t options_n_run(const options *o, bool held)
 {
     return held ? o->n_forks : o->n_rows - 1;

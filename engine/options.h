@@ -49,8 +49,9 @@ ST_NODISCARD int options_new(const int32_t *const *ids, const uint32_t *n_ids, u
 void options_free(options *o); /* NULL allowed */
 uint32_t options_n(const options *o);
 uint32_t options_n_nodes(const options *o);
-/* Nodes that are run for exact numbers. */
+/* Nodes that are run for exact numbers, and the most of them on one option's way. */
 uint32_t options_n_run(const options *o, bool held);
+uint32_t options_depth(const options *o);
 
 typedef struct options_request {
     const options *options;

@@ -1,40 +1,10 @@
-/* expert/readout.c - answer a question with a model and no examples.
- *
- * A `view` is one rotation: its prompt form, the sequence that holds the beginning shared
- * by the prompts of all inputs, and the trie of replies in the order of the question's
- * options.  A decision forks each view's sequence as far as the input's own prompt agrees
- * with it, so the shared beginning saves time and never changes a result. */
-#include "expert/readout.h"
+/* expert/readout.c - how a model is asked a question: a view for each rotation. */
+#include "expert/readout_view.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/options.h"
-#include "expert/names.h"
-#include "expert/prompt.h"
-
-/* Stands for "no input" where PMI asks what the model answers to nothing. */
-static const char neutral_text[] = "N/A";
-
-typedef struct view {
-    prompt_form form;
-    tok_ids prefix;
-    seq *base; /* holds the prefix; NULL when there is no room to keep it */
-    options *replies;
-} view;
-
-struct readout {
-    lm *lm;
-    const question *q;
-    readout_opts opts;
-    view views[READOUT_MAX_ROTATIONS];
-    char codes[QUESTION_MAX_OPTIONS][PROMPT_CODE_BYTES];
-    int32_t code_ids[QUESTION_MAX_OPTIONS];
-    double *neutral; /* [rotations, n_options]; NULL until needed */
-    double *logp;    /* [rotations, n_options] of the input at hand */
-    names *names;    /* READOUT_NAMES */
-};
 
 /* How chat formats spell the end of a turn, where it is not the end of the text. */
 static const char *const turn_ends[] = {"<|im_end|>", "<|eot_id|>", "<end_of_turn>",
@@ -225,8 +195,7 @@ int readout_new(lm *l, const question *q, const readout_opts *opts, readout **re
     if (rc)
         return rc;
     readout *r = st_zalloc_n(1, sizeof *r);
-    size_t n = (size_t)opts->rotations * q->n_options;
-    if (!r || !(r->logp = st_zalloc_n(n, sizeof *r->logp))) {
+    if (!r) {
         rc = st_err_set(err, ST_ENOMEM, "no memory for a readout");
         goto fail;
     }
@@ -258,150 +227,5 @@ void readout_free(readout *r)
     }
     names_free(r->names);
     st_free(r->neutral);
-    st_free(r->logp);
     st_free(r);
-}
-
-/* A sequence that holds as much of `prompt` as the view has run already, never all. */
-static int start_sequence(const readout *r, view *v, const tok_ids *prompt, seq **ret_seq,
-                          st_err *err)
-{
-    size_t n = 0;
-    if (!v->base)
-        return seq_new(r->lm->engine, ret_seq, err);
-    while (n < v->prefix.n && n + 1 < prompt->n && v->prefix.ids[n] == prompt->ids[n])
-        n++;
-    return seq_fork(v->base, (uint32_t)n, ret_seq, err);
-}
-
-static int score_view(const readout *r, view *v, const char *text, size_t len,
-                      double *ret_logp, st_err *err)
-{
-    tok_ids prompt = {0};
-    seq *s = NULL;
-    int rc = prompt_encode(&v->form, text, len, &prompt, err);
-    if (rc == 0 && prompt.n > engine_n_ctx(r->lm->engine))
-        rc = st_err_set(err, ST_ELIMIT, "the prompt has %zu tokens; the context holds %u",
-                        prompt.n, engine_n_ctx(r->lm->engine));
-    if (rc == 0)
-        rc = start_sequence(r, v, &prompt, &s, err);
-    if (rc == 0) {
-        uint32_t done = seq_len(s);
-        rc = options_score(v->replies, s, prompt.ids + done, (uint32_t)prompt.n - done,
-                           ret_logp, err);
-    }
-    seq_free(s);
-    tok_ids_done(&prompt);
-    return rc;
-}
-
-int readout_raw(readout *r, const char *text, size_t len, double *ret_logp, st_err *err)
-{
-    uint32_t n = r->q->n_options;
-    int rc = 0;
-    if (!text) {
-        text = neutral_text;
-        len = sizeof neutral_text - 1;
-    }
-    if (r->names)
-        return names_score(r->names, text, len, ret_logp, err);
-    for (uint32_t i = 0; i < r->opts.rotations && rc == 0; i++)
-        rc = score_view(r, &r->views[i], text, len, ret_logp + (size_t)i * n, err);
-    return rc;
-}
-
-/* x[n] -= ln sum exp(x); returns that logarithm. */
-static double normalise(double *x, uint32_t n)
-{
-    double max = -HUGE_VAL;
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        max = x[i] > max ? x[i] : max;
-    if (!isfinite(max)) { /* the model rules out every option: no preference */
-        for (uint32_t i = 0; i < n; i++)
-            x[i] = -log((double)n);
-        return -HUGE_VAL;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        sum += exp(x[i] - max);
-    double lse = max + log(sum);
-    for (uint32_t i = 0; i < n; i++)
-        x[i] -= lse;
-    return lse;
-}
-
-double readout_combine(const readout_opts *opts, uint32_t n, const double *logp,
-                       const double *neutral, double *ret_probs)
-{
-    double row[QUESTION_MAX_OPTIONS];
-    double mass = 0;
-    memset(ret_probs, 0, n * sizeof *ret_probs);
-    for (uint32_t r = 0; r < opts->rotations; r++) {
-        const double *from = logp + (size_t)r * n;
-        memcpy(row, from, n * sizeof *row);
-        mass += exp(normalise(row, n)) / opts->rotations;
-        for (uint32_t i = 0; opts->pmi && i < n; i++)
-            row[i] = from[i] - neutral[(size_t)r * n + i];
-        if (opts->pmi)
-            (void)normalise(row, n);
-        for (uint32_t i = 0; i < n; i++)
-            ret_probs[i] += row[i] / (opts->rotations * opts->temperature);
-    }
-    (void)normalise(ret_probs, n);
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += ret_probs[i] = exp(ret_probs[i]);
-    for (uint32_t i = 0; i < n; i++)
-        ret_probs[i] /= sum;
-    return opts->mode == READOUT_NAMES ? (double)NAN : mass < 1 ? mass : 1;
-}
-
-static int need_neutral(readout *r, st_err *err)
-{
-    size_t n = (size_t)r->opts.rotations * r->q->n_options;
-    if (!r->opts.pmi || r->neutral)
-        return 0;
-    double *neutral = st_alloc_n(n, sizeof *neutral);
-    if (!neutral)
-        return st_err_set(err, ST_ENOMEM, "no memory for a readout");
-    int rc = readout_raw(r, NULL, 0, neutral, err);
-    if (rc)
-        st_free(neutral);
-    else
-        r->neutral = neutral;
-    return rc;
-}
-
-int readout_decide(readout *r, const char *text, size_t len, double *ret_probs,
-                   double *ret_mass, st_err *err)
-{
-    int rc = need_neutral(r, err);
-    if (rc == 0)
-        rc = readout_raw(r, text, len, r->logp, err);
-    if (rc)
-        return rc;
-    double mass =
-        readout_combine(&r->opts, r->q->n_options, r->logp, r->neutral, ret_probs);
-    if (ret_mass)
-        *ret_mass = mass;
-    return 0;
-}
-
-int readout_cost(readout *r, const char *text, size_t len, uint64_t *ret_tokens,
-                 st_err *err)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; !r->names && i < r->opts.rotations; i++) {
-        view *v = &r->views[i];
-        tok_ids prompt = {0};
-        int rc = prompt_encode(&v->form, text, len, &prompt, err);
-        if (rc)
-            return rc;
-        size_t kept = v->base ? v->prefix.n : 0;
-        sum += prompt.n > kept ? prompt.n - kept : 1;
-        sum += options_n_nodes(v->replies);
-        tok_ids_done(&prompt);
-    }
-    *ret_tokens = sum;
-    return 0;
 }

@@ -67,11 +67,23 @@ void readout_free(readout *r); /* NULL allowed */
 ST_NODISCARD int readout_decide(readout *r, const char *text, size_t len,
                                 double *ret_probs, double *ret_mass, st_err *err);
 
+/* Many texts, their prompts in shared steps; each gets the bytes that it gets alone.
+ * ret_codes[n]: 0, or ST_ELIMIT for a text that the context does not hold, whose
+ * ret_probs [n, n_options] are not set and whose ret_mass [n] (may be NULL) is NaN;
+ * readout_decide of it says why. */
+ST_NODISCARD int readout_decide_many(readout *r, const char *const *texts,
+                                     const size_t *lens, uint32_t n, double *ret_probs,
+                                     double *ret_mass, int *ret_codes, st_err *err);
+
 /* The parts of readout_decide, for choosing among ways to combine them.  Scores before
  * PMI: ret_logp [rotations, n_options], of the input or (text NULL) of the neutral input.
  */
 ST_NODISCARD int readout_raw(readout *r, const char *text, size_t len, double *ret_logp,
                              st_err *err);
+/* Of many texts: ret_logp [n, rotations, n_options], ret_codes as above. */
+ST_NODISCARD int readout_raw_many(readout *r, const char *const *texts,
+                                  const size_t *lens, uint32_t n, double *ret_logp,
+                                  int *ret_codes, st_err *err);
 /* Probabilities of n options from such scores; `neutral` may be NULL when opts->pmi is
  * not set.  Returns the mean probability mass on the options. */
 double readout_combine(const readout_opts *opts, uint32_t n, const double *logp,

@@ -15,6 +15,7 @@
 enum {
     DEFAULT_TOKENS = 20000,
     MIN_ROWS = 8,
+    GROUP = 16,     /* rows that are asked about together */
     MAX_ROWS = 256, /* more do not change a choice among a dozen */
     MAX_ROTATIONS =
         4, /* each doubles the cost of a decision; eight brought nothing more */
@@ -149,27 +150,41 @@ typedef struct tuner {
     const st_progress *progress;
 } tuner;
 
-/* Rows whose prompt this model cannot hold are left out, here and in later modes. */
+/* Scores of rows [from, from + n), behind the `kept` ones.  Rows whose prompt this model
+ * cannot hold are left out, here and in later modes. */
+static int score_group(tuner *t, readout *r, scores *s, uint32_t from, uint32_t n,
+                       uint32_t *kept, st_err *err)
+{
+    const char *texts[GROUP];
+    size_t lens[GROUP], stride = (size_t)s->rotations * s->n_options;
+    int codes[GROUP];
+    double *to = s->rows + *kept * stride;
+    for (uint32_t i = 0; i < n; i++) {
+        texts[i] = t->rows[from + i]->text;
+        lens[i] = t->rows[from + i]->len;
+    }
+    int rc = readout_raw_many(r, texts, lens, n, to, codes, err);
+    for (uint32_t i = 0; i < n && rc == 0; i++) {
+        if (codes[i])
+            continue;
+        memmove(s->rows + *kept * stride, to + i * stride, stride * sizeof *to);
+        t->rows[*kept] = t->rows[from + i];
+        t->labels[*kept] = t->rows[from + i]->label;
+        ++*kept;
+    }
+    return rc;
+}
+
 static int score_rows(tuner *t, readout *r, scores *s, const char *what, st_err *err)
 {
-    size_t stride = (size_t)s->rotations * s->n_options;
     uint32_t kept = 0;
     int rc = readout_raw(r, NULL, 0, s->neutral, err);
     uint64_t start = st_clock_us();
-    for (uint32_t i = 0; i < t->n && rc == 0; i++) {
-        const question_row *row = t->rows[i];
-        st_err why = {0};
+    for (uint32_t i = 0; i < t->n && rc == 0; i += GROUP) {
         if (!st_progress_report(t->progress, what, i, t->n))
             return st_err_set(err, ST_ECANCELLED, "stopped while tuning the readout");
-        rc = readout_raw(r, row->text, row->len, s->rows + kept * stride, &why);
-        if (rc == 0) {
-            t->rows[kept] = row;
-            t->labels[kept++] = row->label;
-        } else if (rc == ST_ELIMIT) {
-            rc = 0;
-        } else {
-            st_err_set(err, rc, "%s", why.message);
-        }
+        uint32_t n = t->n - i < GROUP ? t->n - i : GROUP;
+        rc = score_group(t, r, s, i, n, &kept, err);
     }
     if (rc == 0 && kept == 0)
         rc = st_err_set(err, ST_ELIMIT, "no row fits the context beside the options");

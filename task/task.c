@@ -373,22 +373,43 @@ static int decide_pool(task *t, batch *b, task_answer *answers, st_err *err)
     return 0;
 }
 
-static int decide_readout(task *t, batch *b, task_answer *answers, st_err *err)
+static int ask_readout(task *t, batch *b, double *mass, int *codes, task_answer *answers,
+                       st_err *err)
 {
     size_t options = t->contract->question.n_options;
-    for (uint32_t i = 0; i < b->n; i++) {
+    uint64_t start = st_clock_us();
+    int rc = readout_decide_many(t->readout, b->texts, b->lens, b->n, b->probs, mass,
+                                 codes, err);
+    double us = (double)(st_clock_us() - start) / b->n;
+    for (uint32_t i = 0; i < b->n && rc == 0; i++) {
         task_answer *a = &answers[b->index[i]];
         st_err why = {0};
-        uint64_t start = st_clock_us();
-        int rc = readout_decide(t->readout, b->texts[i], b->lens[i],
-                                b->probs + i * options, &a->label_mass, &why);
-        if (rc == ST_ELIMIT)
+        a->us += us;
+        a->label_mass = mass[i];
+        if (codes[i] == 0)
+            continue;
+        rc = readout_decide(t->readout, b->texts[i], b->lens[i], b->probs + i * options,
+                            NULL, &why);
+        if (rc == ST_ELIMIT) {
             refuse(a, rc, &why);
-        else if (rc)
-            return st_err_set(err, rc, "%s", why.message);
-        a->us += (double)(st_clock_us() - start);
+            rc = 0;
+        } else if (rc) {
+            st_err_set(err, rc, "%s", why.message);
+        }
     }
-    return 0;
+    return rc;
+}
+
+static int decide_readout(task *t, batch *b, task_answer *answers, st_err *err)
+{
+    double *mass = st_alloc_n(b->n, sizeof *mass);
+    int *codes = st_alloc_n(b->n, sizeof *codes);
+    int rc = mass && codes
+                 ? ask_readout(t, b, mass, codes, answers, err)
+                 : st_err_set(err, ST_ENOMEM, "no memory to decide %u inputs", b->n);
+    st_free(codes);
+    st_free(mass);
+    return rc;
 }
 
 int task_decide(task *t, const char *const *texts, const size_t *lens, uint32_t n,

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "base/utf8.h"
 #include "eval/check_task.h"
 #include "eval/judge.h"
@@ -531,6 +532,81 @@ static void zero_shot_is_repeatable(void **state)
     lm_close(l);
 }
 
+/* Many texts, one of them too long, in engines of several sizes: the bytes of each text
+ * alone. */
+static void many_texts_are_answered_like_one(void **state)
+{
+    enum { TEXTS = 45 };
+    static const struct {
+        uint32_t batch, seqs, pages;
+    } sizes[] = {{0, 0, 0}, {24, 0, 0}, {100, 6, 24}};
+    static const char all[] = "a ball is round and rolls; a box is square and does not. "
+                              "A sheet of paper is flat; what is a wheel?";
+    static const readout_opts ways[] = {{READOUT_TEXT, true, 2, 1},
+                                        {READOUT_CODES, false, 1, 1},
+                                        {READOUT_TEXT, false, 1, 2}};
+    const char *texts[TEXTS];
+    size_t lens[TEXTS];
+    double want[TEXTS][4], got[TEXTS][4], want_mass[TEXTS], mass[TEXTS];
+    int codes[TEXTS], want_codes[TEXTS];
+    st_rng rng = {3};
+    (void)state;
+    if (access(TINY, R_OK))
+        skip();
+    char *longer = calloc(1, 9001);
+    memset(longer, 'a', 9000);
+    for (int i = 0; i < TEXTS; i++) {
+        uint32_t from = st_rng_below(&rng, 60);
+        texts[i] = all + from;
+        lens[i] = 1 + st_rng_below(&rng, (uint32_t)(sizeof all - 1 - from));
+    }
+    texts[7] = longer;
+    lens[7] = 9000;
+    for (size_t k = 0; k < ST_COUNT(sizes); k++) {
+        size_t page = 0;
+        lm *l = NULL;
+        for (int again = 0; again < 2; again++) { /* the page's size is the model's */
+            lm_opts opts = {.engine = {.n_threads = 1,
+                                       .max_batch = sizes[k].batch,
+                                       .max_seqs = sizes[k].seqs,
+                                       .kv_bytes = sizes[k].pages * page}};
+            st_err err = {0};
+            lm_close(l);
+            if (lm_open(TINY, &opts, &l, &err))
+                fail_msg("%s", err.message);
+            page = model_kv_page_bytes(l->model, ST_F32);
+        }
+        for (size_t w = 0; w < ST_COUNT(ways); w++) {
+            readout *r = NULL;
+            st_err err = {0};
+            if (readout_new(l, &shape, &ways[w], &r, &err) == ST_EUNSUPPORTED)
+                continue;
+            assert_non_null(r);
+            uint32_t pages = engine_free_pages(l->engine);
+            for (int i = 0; i < TEXTS; i++)
+                want_codes[i] =
+                    readout_decide(r, texts[i], lens[i], want[i], &want_mass[i], NULL);
+            assert_int_equal(want_codes[7], ST_ELIMIT);
+            assert_int_equal(want_codes[0], 0);
+            if (readout_decide_many(r, texts, lens, TEXTS, got[0], mass, codes, &err))
+                fail_msg("%s", err.message);
+            for (int i = 0; i < TEXTS; i++) {
+                assert_int_equal(codes[i], want_codes[i]);
+                if (codes[i])
+                    continue;
+                assert_memory_equal(got[i], want[i], sizeof got[i]);
+                assert_memory_equal(&mass[i], &want_mass[i], sizeof mass[i]);
+            }
+            assert_int_equal(
+                readout_decide_many(r, NULL, NULL, 0, NULL, NULL, NULL, NULL), 0);
+            assert_int_equal(engine_free_pages(l->engine), pages);
+            readout_free(r);
+        }
+        lm_close(l);
+    }
+    free(longer);
+}
+
 static void wrong_ways_to_ask_are_refused(void **state)
 {
     st_err err = {0};
@@ -585,13 +661,18 @@ static int readout_work(void *arg)
 {
     const lm_arg *a = arg;
     const readout_opts o = {READOUT_TEXT, true, 2, 1};
+    const char *const texts[] = {"it rolls", "it is"};
+    const size_t lens[] = {8, 5};
     st_err err = {0};
     readout *r = NULL;
-    double p[4];
+    double p[4], many[2][4];
+    int codes[2];
     int rc = readout_new(a->l, &shape, &o, &r, &err);
     assert_int_equal(rc == 0, r != NULL);
     if (rc == 0)
         rc = readout_decide(r, "it rolls", 8, p, NULL, &err);
+    if (rc == 0)
+        rc = readout_decide_many(r, texts, lens, 2, many[0], NULL, codes, &err);
     readout_free(r);
     return rc;
 }
@@ -818,6 +899,7 @@ int main(void)
         cmocka_unit_test(readout_settings_survive),
         cmocka_unit_test(text_scores_are_exact),
         cmocka_unit_test(zero_shot_is_repeatable),
+        cmocka_unit_test(many_texts_are_answered_like_one),
         cmocka_unit_test(wrong_ways_to_ask_are_refused),
         cmocka_unit_test(encoder_reads_names),
         cmocka_unit_test(readout_without_memory),
