@@ -1,8 +1,9 @@
 /* kernels/attn_vec.h - keys, values and attention on 16 lanes.
  *
  * Written once over the names of vec_*.h.  The meaning and the order of blocks are those
- * of attn_c.c.  Up to ATTN_HEADS query heads that share a KV head go together, so that
- * each key and value is loaded once for them:
+ * of attn_c.c.  Up to ATTN_HEADS rows go together, so that each key and value is loaded
+ * once for them: query heads that share a KV head or, where none do, tokens that see the
+ * same positions.
  *     scores   a register holds one element of 16 keys, a lane is a key;
  *     values   a register holds 16 elements of one value.
  * A lane's sum runs over the elements in order, so a score is the same bytes whichever
@@ -19,13 +20,15 @@ enum { ATTN_HEADS = 4, KEY_PANELS = KV_PAGE_TOKENS / KERN_PANEL };
 
 typedef float attn_scores[KV_PAGE_TOKENS];
 
-/* Heads of one KV group under way, and a block of at most KV_PAGE_TOKENS keys: lanes
- * [first, last) of `score`, whose values are at `value`. */
+/* Rows under way that see the same keys: heads of a token that share a KV head, or one
+ * head of several tokens; and a block of at most KV_PAGE_TOKENS keys: lanes [first, last)
+ * of `score`, whose values are at `value`. */
 typedef struct attn_run {
     const kattn *a;
     const kview *view;
-    const float *q; /* [n][dim_k] */
-    float *out;     /* [n][dim_v] */
+    const float *q; /* [n][dim_k], ldq floats apart */
+    float *out;     /* [n][dim_v], ldo apart */
+    size_t ldq, ldo;
     uint32_t n;
     uint32_t kv_head;
     attn_scores *score; /* [n] */
@@ -43,7 +46,7 @@ ST_INLINE vec elems_load(bool half, const unsigned char *p, size_t i)
 
 /* Scores of n heads x np panels of keys from `keys`. */
 ST_INLINE void panels_score(int n, int np, bool half, const unsigned char *keys,
-                            uint32_t dim, const float *q, attn_scores *score)
+                            uint32_t dim, const float *q, size_t ldq, attn_scores *score)
 {
     vec s[ATTN_HEADS][KEY_PANELS];
     for (int h = 0; h < n; h++)
@@ -53,7 +56,7 @@ ST_INLINE void panels_score(int n, int np, bool half, const unsigned char *keys,
         for (int p = 0; p < np; p++) {
             vec k = elems_load(half, keys, ((size_t)p * dim + i) * KERN_PANEL);
             for (int h = 0; h < n; h++)
-                s[h][p] = v_fma(v_set(q[(size_t)h * dim + i]), k, s[h][p]);
+                s[h][p] = v_fma(v_set(q[(size_t)h * ldq + i]), k, s[h][p]);
         }
     }
     for (int h = 0; h < n; h++)
@@ -63,20 +66,21 @@ ST_INLINE void panels_score(int n, int np, bool half, const unsigned char *keys,
 
 /* Panels [p0, p1) of a page for n heads; as many at once as registers allow. */
 ST_INLINE void keys_score(int n, bool half, const unsigned char *keys, uint32_t p0,
-                          uint32_t p1, uint32_t dim, const float *q, attn_scores *score)
+                          uint32_t p1, uint32_t dim, const float *q, size_t ldq,
+                          attn_scores *score)
 {
     const int most = n * 4 <= VEC_ACCS ? 4 : n * 2 <= VEC_ACCS ? 2 : 1;
     const size_t bytes = (size_t)dim * KERN_PANEL * (half ? 2 : 4);
     for (uint32_t p = p0; p < p1;) {
         attn_scores *to = (attn_scores *)(void *)(score[0] + p * KERN_PANEL);
         if (most >= 4 && p + 4 <= p1) {
-            panels_score(n, 4, half, keys + p * bytes, dim, q, to);
+            panels_score(n, 4, half, keys + p * bytes, dim, q, ldq, to);
             p += 4;
         } else if (most >= 2 && p + 2 <= p1) {
-            panels_score(n, 2, half, keys + p * bytes, dim, q, to);
+            panels_score(n, 2, half, keys + p * bytes, dim, q, ldq, to);
             p += 2;
         } else {
-            panels_score(n, 1, half, keys + p * bytes, dim, q, to);
+            panels_score(n, 1, half, keys + p * bytes, dim, q, ldq, to);
             p += 1;
         }
     }
@@ -86,9 +90,9 @@ ST_INLINE void keys_score_type(int n, const attn_run *r, const unsigned char *ke
                                uint32_t p0, uint32_t p1, attn_scores *score)
 {
     if (r->a->kv->type == ST_F16)
-        keys_score(n, true, keys, p0, p1, r->a->kv->dim_k, r->q, score);
+        keys_score(n, true, keys, p0, p1, r->a->kv->dim_k, r->q, r->ldq, score);
     else
-        keys_score(n, false, keys, p0, p1, r->a->kv->dim_k, r->q, score);
+        keys_score(n, false, keys, p0, p1, r->a->kv->dim_k, r->q, r->ldq, score);
 }
 
 static void scores_make(const attn_run *r, const unsigned char *keys, uint32_t p0,
@@ -132,7 +136,7 @@ ST_INLINE void scores_weigh(attn_run *r, uint32_t h)
     float keep = v_largest(v_exp(v_set(r->most[h] - top)));
     r->mass[h] = r->mass[h] * keep + v_sum(sum);
     r->most[h] = top;
-    float *out = r->out + (size_t)h * r->a->kv->dim_v;
+    float *out = r->out + h * r->ldo;
     for (uint32_t i = 0; keep != 1 && i < r->a->kv->dim_v; i++)
         out[i] *= keep;
 }
@@ -140,12 +144,11 @@ ST_INLINE void scores_weigh(attn_run *r, uint32_t h)
 /* out[h][16 d ...] += weights x values for n heads x nd registers of values. */
 ST_INLINE void values_add(int n, int nd, bool half, const attn_run *r, uint32_t d)
 {
-    const uint32_t dim = r->a->kv->dim_v;
     float *out = r->out + (size_t)d * 16;
     vec o[ATTN_HEADS][4];
     for (int h = 0; h < n; h++)
         for (int i = 0; i < nd; i++)
-            o[h][i] = v_load(out + (size_t)h * dim + i * 16);
+            o[h][i] = v_load(out + (size_t)h * r->ldo + i * 16);
     for (uint32_t j = r->first; j < r->last; j++) {
         for (int i = 0; i < nd; i++) {
             vec v = elems_load(half, r->value[j], ((size_t)d + (size_t)i) * 16);
@@ -155,7 +158,7 @@ ST_INLINE void values_add(int n, int nd, bool half, const attn_run *r, uint32_t 
     }
     for (int h = 0; h < n; h++)
         for (int i = 0; i < nd; i++)
-            v_store(out + (size_t)h * dim + i * 16, o[h][i]);
+            v_store(out + (size_t)h * r->ldo + i * 16, o[h][i]);
 }
 
 /* The elements after the last whole register. */
@@ -163,7 +166,7 @@ static void values_rest(const attn_run *r)
 {
     const uint32_t dim = r->a->kv->dim_v;
     for (uint32_t h = 0; h < r->n; h++) {
-        float *out = r->out + (size_t)h * dim;
+        float *out = r->out + h * r->ldo;
         for (uint32_t j = r->first; j < r->last; j++) {
             for (uint32_t i = dim / 16 * 16; i < dim; i++) {
                 float f =
@@ -254,44 +257,72 @@ static void block_run(attn_run *r, uint32_t p, uint32_t end, uint32_t extra0)
     block_fold(r);
 }
 
-static void heads_run(const kattn *a, const kview *view, uint32_t head, uint32_t n,
-                      const float *q, float *out, attn_scores *score)
+/* The rows of `r`: tokens of one head, or heads from `head` on. */
+static void rows_run(attn_run *r, uint32_t head, bool tokens)
 {
-    attn_run r = {.a = a, .view = view, .q = q, .out = out, .n = n, .score = score};
-    r.kv_head = head / (a->n_head / a->kv->n_kv_head);
-    for (uint32_t h = 0; h < n; h++) {
-        r.most[h] = a->sinks ? a->sinks[head + h] : -INFINITY;
-        r.mass[h] = a->sinks ? 1 : 0;
+    const kattn *a = r->a;
+    const kview *view = r->view;
+    r->kv_head = head / (a->n_head / a->kv->n_kv_head);
+    for (uint32_t h = 0; h < r->n; h++) {
+        r->most[h] = a->sinks ? a->sinks[tokens ? head : head + h] : -INFINITY;
+        r->mass[h] = a->sinks ? 1 : 0;
+        memset(r->out + h * r->ldo, 0, a->kv->dim_v * sizeof *r->out);
     }
-    memset(out, 0, (size_t)n * a->kv->dim_v * sizeof *out);
     const uint32_t extra0 = view->lo > view->hi ? view->lo : view->hi;
     const uint32_t end = extra0 + view->n_extra;
     for (uint32_t p = view->lo; p < end;) {
         uint32_t stop = (p / KV_PAGE_TOKENS + 1) * KV_PAGE_TOKENS;
         stop = stop < end ? stop : end;
-        block_run(&r, p, stop, extra0);
+        block_run(r, p, stop, extra0);
         p = stop;
     }
-    for (uint32_t h = 0; h < n; h++) {
-        const float scale = r.mass[h] > 0 ? 1.0f / r.mass[h] : 0;
+    for (uint32_t h = 0; h < r->n; h++) {
+        const float scale = r->mass[h] > 0 ? 1.0f / r->mass[h] : 0;
         for (uint32_t i = 0; i < a->kv->dim_v; i++)
-            out[(size_t)h * a->kv->dim_v + i] *= scale;
+            r->out[h * r->ldo + i] *= scale;
     }
 }
 
-ST_INLINE void token_attend(const kattn *a, const kview *view, uint32_t head0,
-                            uint32_t head1, const float *q, float *out, float *scratch)
+/* The heads of token t; those that share a KV head go together. */
+static void token_attend(const kattn *a, uint32_t t, uint32_t head0, uint32_t head1,
+                         const float *q, float *out, float *scratch)
 {
     const uint32_t group = a->n_head / a->kv->n_kv_head;
-    attn_scores *score = (attn_scores *)(void *)scratch;
-    for (uint32_t h = head0; h < head1;) {
+    const size_t dim_k = a->kv->dim_k, dim_v = a->kv->dim_v;
+    attn_run r = {.a = a, .view = &a->views[t], .ldq = dim_k, .ldo = dim_v};
+    r.score = (attn_scores *)(void *)scratch;
+    for (uint32_t h = head0; h < head1; h += r.n) {
         uint32_t rest = group - h % group;
         rest = rest < head1 - h ? rest : head1 - h;
-        uint32_t n = rest < ATTN_HEADS ? rest : ATTN_HEADS;
-        heads_run(a, view, h, n, q, out, score);
-        q += (size_t)n * a->kv->dim_k;
-        out += (size_t)n * a->kv->dim_v;
-        h += n;
+        r.n = rest < ATTN_HEADS ? rest : ATTN_HEADS;
+        r.q = q + t * a->ldq + (h - head0) * dim_k;
+        r.out = out + t * a->ldo + (h - head0) * dim_v;
+        rows_run(&r, h, false);
+    }
+}
+
+/* Tokens from t on that see the same positions, at most ATTN_HEADS. */
+static uint32_t alike(const kattn *a, uint32_t t)
+{
+    const kview *view = &a->views[t];
+    uint32_t n = 1;
+    while (t + n < a->n && n < ATTN_HEADS && view[n].lo == view->lo &&
+           view[n].hi == view->hi && view[n].n_extra == 0 && view->n_extra == 0)
+        n++;
+    return n;
+}
+
+/* Each head of n tokens that see the same positions, as those of an encoder do. */
+static void tokens_attend(const kattn *a, uint32_t t, uint32_t n, uint32_t head0,
+                          uint32_t head1, const float *q, float *out, float *scratch)
+{
+    const size_t dim_k = a->kv->dim_k, dim_v = a->kv->dim_v;
+    attn_run r = {.a = a, .view = &a->views[t], .ldq = a->ldq, .ldo = a->ldo, .n = n};
+    r.score = (attn_scores *)(void *)scratch;
+    for (uint32_t h = head0; h < head1; h++) {
+        r.q = q + t * a->ldq + (h - head0) * dim_k;
+        r.out = out + t * a->ldo + (h - head0) * dim_v;
+        rows_run(&r, h, true);
     }
 }
 
@@ -299,9 +330,14 @@ ST_INLINE void token_attend(const kattn *a, const kview *view, uint32_t head0,
 ST_INLINE void attn_vec(const kattn *a, uint32_t head0, uint32_t head1, const float *q,
                         float *out, float *scratch)
 {
-    for (uint32_t t = 0; t < a->n; t++)
-        token_attend(a, &a->views[t], head0, head1, q + t * a->ldq, out + t * a->ldo,
-                     scratch);
+    const bool apart = a->n_head == a->kv->n_kv_head; /* no heads share keys */
+    for (uint32_t t = 0, n; t < a->n; t += n) {
+        n = apart ? alike(a, t) : 1;
+        if (n > 1)
+            tokens_attend(a, t, n, head0, head1, q, out, scratch);
+        else
+            token_attend(a, t, head0, head1, q, out, scratch);
+    }
 }
 
 /* Keys of a token go to lane slot % 16 of every register of their panel. */

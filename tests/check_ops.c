@@ -224,19 +224,25 @@ static void together_check(check *c, const cache *a)
     static float q[TOKENS * MOST], got[TOKENS * MOST], one[MOST];
     static float scratch[KERN_ATTN_SCRATCH];
     kview views[TOKENS];
+    float sinks[64];
     const size_t n_out = (size_t)a->n_head * a->kv.dim_v;
     floats_fill(&c->rng, FILL_PLAIN, q, TOKENS * a->n_head * a->kv.dim_k);
+    floats_fill(&c->rng, FILL_PLAIN, sinks, a->n_head);
     for (uint32_t i = 0; i < TOKENS; i++) {
         views[i] = (kview){i % 3 == 2 ? 40 : 0, 110 + i, NULL, 0};
         if (i % 5 > 2)
             views[i] = (kview){0, 125, extra, 1 + i % 4};
         if (i == 7)
             views[i] = (kview){200, 200 + 3 * i, NULL, 0};
+        if (i >= 9 && i < 20) /* an encoder's see the same */
+            views[i] = (kview){5, i < 18 ? 131 : 23, NULL, 0};
     }
     kattn t = attn_make(a, views, TOKENS);
+    t.sinks = sinks;
     c->k->attn(&t, 0, a->n_head, q, got, scratch);
     for (uint32_t i = 0; i < TOKENS; i++) {
         kattn alone = attn_make(a, &views[i], 1);
+        alone.sinks = sinks;
         c->k->attn(&alone, 0, a->n_head, q + i * t.ldq, one, scratch);
         if (memcmp(one, got + i * n_out, n_out * sizeof *one) != 0)
             check_fail(c, "attn: token %u of %d differs from itself alone", i, TOKENS);
