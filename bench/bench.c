@@ -23,6 +23,7 @@ typedef struct session {
     bench b;
     unsigned runs;
     limits_meter *meter;
+    seq *held; /* NULL for an encoder */
     entry entries[BENCH_MAX_ROWS];
     uint32_t n_entries;
 } session;
@@ -73,18 +74,27 @@ static int rows_choose(session *s, const char *only, st_err *err)
 
 static int engine_make(session *s, const model *m, const engine_opts *opts, st_err *err)
 {
+    const size_t page_bytes = model_kv_page_bytes(m, engine_kv_type(m, opts));
     engine_opts chosen = *opts;
     if (!chosen.kv_bytes)
-        chosen.kv_bytes = model_kv_page_bytes(m, opts->kv_type) * KV_PAGES;
+        chosen.kv_bytes = page_bytes * KV_PAGES;
     int rc = engine_new(m, &chosen, &s->b.engine, err);
     if (rc < 0)
         return rc;
-    s->b.kv_token_bytes = model_kv_page_bytes(m, opts->kv_type) / KV_PAGE_TOKENS;
+    s->b.kv_token_bytes = page_bytes / KV_PAGE_TOKENS;
     if (!bench_is_decoder(s->b.info) || engine_n_ctx(s->b.engine) >= BENCH_CTX)
         return 0;
     st_err_set(err, ST_EINVAL, "the context is shorter than %d tokens", BENCH_CTX);
     st_err_hint(err, "leave out --ctx, or measure a model with a longer context");
     return ST_EINVAL;
+}
+
+/* A sequence that stays: a pool that falls empty gives its memory back, which a server at
+ * work never sees. */
+static int pool_hold(session *s, st_err *err)
+{
+    int rc = seq_new(s->b.engine, &s->held, err);
+    return rc ? rc : bench_feed(&s->b, s->held, s->b.tokens, 1, err);
 }
 
 static int session_start(session *s, st_err *err)
@@ -99,16 +109,15 @@ static int session_start(session *s, st_err *err)
         if (!s->b.logits)
             return st_err_set(err, ST_ENOMEM, "no memory for logits");
     }
-    for (uint32_t i = 0; i < s->n_entries; i++) {
+    int rc = bench_is_decoder(s->b.info) ? pool_hold(s, err) : 0;
+    for (uint32_t i = 0; rc == 0 && i < s->n_entries; i++) {
         entry *e = &s->entries[i];
         e->works = st_alloc_n(s->runs, sizeof *e->works);
         if (!e->works)
             return st_err_set(err, ST_ENOMEM, "no memory for %u runs", s->runs);
-        int rc = e->row->start(&s->b, &e->state, err);
-        if (rc < 0)
-            return rc;
+        rc = e->row->start(&s->b, &e->state, err);
     }
-    return 0;
+    return rc;
 }
 
 static void session_end(session *s)
@@ -118,6 +127,7 @@ static void session_end(session *s)
         st_free(s->entries[i].works);
     }
     limits_meter_free(s->meter);
+    seq_free(s->held);
     st_free(s->b.logits);
     engine_free(s->b.engine);
     st_free(s);

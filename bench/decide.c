@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/options.h"
 
 enum {
     PREFIX = 96, /* tokens of the instructions */
@@ -18,7 +17,7 @@ typedef struct decision {
     seq *prefix;
 } decision;
 
-static int labels_make(const bench *b, options **ret, st_err *err)
+int bench_labels(const bench *b, options **ret_options, st_err *err)
 {
     int32_t labels[LABELS][LABEL_TOKENS];
     const int32_t *ids[LABELS];
@@ -29,7 +28,7 @@ static int labels_make(const bench *b, options **ret, st_err *err)
         ids[i] = labels[i];
         n_ids[i] = LABEL_TOKENS;
     }
-    return options_new(ids, n_ids, LABELS, 0, ret, err);
+    return options_new(ids, n_ids, LABELS, 0, ret_options, err);
 }
 
 static int start(bench *b, void **ret_state, st_err *err)
@@ -38,7 +37,7 @@ static int start(bench *b, void **ret_state, st_err *err)
     if (!d)
         return st_err_set(err, ST_ENOMEM, "no memory for a decision");
     *ret_state = d;
-    int rc = labels_make(b, &d->labels, err);
+    int rc = bench_labels(b, &d->labels, err);
     if (rc == 0)
         rc = seq_new(b->engine, &d->prefix, err);
     return rc ? rc : bench_feed(b, d->prefix, b->tokens, PREFIX, err);

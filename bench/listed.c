@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/options.h"
 
 enum {
     INSTRUCTIONS = 650, /* tokens */

@@ -1,5 +1,5 @@
-/* bench/mixed.c - streams being written while prompts and short texts arrive, through the
- * scheduler.
+/* bench/mixed.c - streams being written while prompts, decisions and short texts arrive,
+ * through the scheduler.
  *
  * Every request is a client of its own, so nothing of another repetition is reused. */
 #include "bench/row.h"
@@ -15,12 +15,21 @@ enum {
     PROMPTS = 6, /* one arrives every fourth step */
     PROMPT = 256,
     PROMPT_TOKENS = 4,
+    DECISIONS = 6, /* one arrives every fourth step */
+    DECISION = 128,
     TEXTS = 12, /* one arrives every second step, for the state of the middle layer */
     TEXT = 20,
 };
 
+typedef struct place { /* where answers go: nobody reads them */
+    options *labels;
+    double *logp;
+    float *mean;
+} place;
+
 typedef struct arrivals {
     bench *b;
+    const place *answers;
     sched *s;
     uint64_t key;
     uint32_t failed;
@@ -50,7 +59,27 @@ static int generate(arrivals *a, uint32_t n, uint32_t n_new, st_err *err)
     return sched_submit(a->s, &request, &id, err);
 }
 
-static int read_text(arrivals *a, float *ret_mean, st_err *err)
+static int decide(arrivals *a, st_err *err)
+{
+    const model_info *info = a->b->info;
+    const options *labels = a->answers->labels;
+    const double run = options_n_run(labels, false);
+    sched_request request = {
+        .key = ++a->key,
+        .tokens = a->b->tokens + a->key,
+        .n = DECISION,
+        .kind = SCHED_OPTIONS,
+        .options = {.options = labels, .ret_logp = a->answers->logp},
+        .done = done,
+        .arg = a,
+    };
+    sched_id id;
+    a->macs += (DECISION + run) * (double)info->macs_per_token +
+               (run + 1) * (double)info->head_macs;
+    return sched_submit(a->s, &request, &id, err);
+}
+
+static int read_text(arrivals *a, st_err *err)
 {
     const model_info *info = a->b->info;
     uint32_t layer = (info->n_layers + 1) / 2;
@@ -59,7 +88,9 @@ static int read_text(arrivals *a, float *ret_mean, st_err *err)
         .tokens = a->b->tokens + a->key,
         .n = TEXT,
         .kind = SCHED_STATES,
-        .states = {.first_layer = layer, .last_layer = layer, .ret_mean = ret_mean},
+        .states = {.first_layer = layer,
+                   .last_layer = layer,
+                   .ret_mean = a->answers->mean},
         .done = done,
         .arg = a,
     };
@@ -68,7 +99,7 @@ static int read_text(arrivals *a, float *ret_mean, st_err *err)
     return sched_submit(a->s, &request, &id, err);
 }
 
-static int arrive(arrivals *a, float *mean, st_err *err)
+static int arrive(arrivals *a, st_err *err)
 {
     int rc = 0;
     bool work = true;
@@ -77,8 +108,10 @@ static int arrive(arrivals *a, float *mean, st_err *err)
     for (uint32_t step = 0; rc == 0 && (work || step < 4 * PROMPTS); step++) {
         if (step % 4 == 0 && step / 4 < PROMPTS)
             rc = generate(a, PROMPT, PROMPT_TOKENS, err);
-        if (rc == 0 && step % 2 == 0 && step / 2 < TEXTS)
-            rc = read_text(a, mean, err);
+        if (rc == 0 && step % 4 == 2 && step / 4 < DECISIONS)
+            rc = decide(a, err);
+        if (rc == 0 && step % 2 == 1 && step / 2 < TEXTS)
+            rc = read_text(a, err);
         work = sched_step(a->s);
     }
     if (rc == 0 && a->failed)
@@ -88,25 +121,32 @@ static int arrive(arrivals *a, float *mean, st_err *err)
 
 static int start(bench *b, void **ret_state, st_err *err)
 {
-    float *mean = st_alloc_n(b->info->n_embd, sizeof *mean);
-    if (!mean)
-        return st_err_set(err, ST_ENOMEM, "no memory for a state");
-    *ret_state = mean;
+    place *p = st_zalloc_n(1, sizeof *p);
+    if (!p)
+        return st_err_set(err, ST_ENOMEM, "no memory for mixed work");
+    *ret_state = p;
+    int rc = bench_labels(b, &p->labels, err);
+    if (rc < 0)
+        return rc;
+    p->logp = st_alloc_n(options_n(p->labels), sizeof *p->logp);
+    p->mean = st_alloc_n(b->info->n_embd, sizeof *p->mean);
+    if (!p->logp || !p->mean)
+        return st_err_set(err, ST_ENOMEM, "no memory for mixed work");
     return 0;
 }
 
 static int run(bench *b, void *state, bench_work *ret_work, st_err *err)
 {
-    arrivals a = {.b = b};
+    arrivals a = {.b = b, .answers = state};
     int rc = sched_new(b->engine, NULL, &a.s, err);
     if (rc < 0)
         return rc;
     uint64_t begin = st_clock_us();
-    rc = arrive(&a, state, err);
+    rc = arrive(&a, err);
     *ret_work = (bench_work){
         .us = (double)(st_clock_us() - begin),
         .count = WRITERS * (WRITER_PROMPT + WRITER_TOKENS) +
-                 PROMPTS * (PROMPT + PROMPT_TOKENS) + TEXTS * TEXT,
+                 PROMPTS * (PROMPT + PROMPT_TOKENS) + DECISIONS * DECISION + TEXTS * TEXT,
         .macs = a.macs,
         .bytes = WRITER_TOKENS * (double)b->info->token_bytes,
     };
@@ -114,5 +154,16 @@ static int run(bench *b, void *state, bench_work *ret_work, st_err *err)
     return rc;
 }
 
-const bench_row bench_mixed = {"mixed", "tokens_per_s", bench_is_decoder, start,
-                               run,     st_free};
+static void end(void *state)
+{
+    place *p = state;
+    if (!p)
+        return;
+    options_free(p->labels);
+    st_free(p->logp);
+    st_free(p->mean);
+    st_free(p);
+}
+
+const bench_row bench_mixed = {"mixed", "tokens_per_s", bench_is_decoder, start, run,
+                               end};

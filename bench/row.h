@@ -5,6 +5,7 @@
 #define BENCH_ROW_H
 #include "base/rng.h"
 #include "bench/bench.h"
+#include "engine/options.h"
 
 enum {
     BENCH_TOKENS = 2048, /* drawn from a fixed seed */
@@ -42,6 +43,9 @@ extern const bench_row bench_prefill, bench_decode, bench_decode_16, bench_mixed
 const bench_row *bench_rows_at(size_t i); /* NULL after the last */
 
 bool bench_is_decoder(const model_info *info); /* `fits` of most rows */
+
+/* Twelve labels of three tokens. */
+ST_NODISCARD int bench_labels(const bench *b, options **ret_options, st_err *err);
 
 /* Run n tokens on s, with the logits of the last. */
 ST_NODISCARD int bench_feed(bench *b, seq *s, const int32_t *tokens, uint32_t n,

@@ -14,7 +14,7 @@ enum {
     MAX_SEQS = 1 << 16,
 };
 
-static st_dtype kv_type_of(const model *m, const engine_opts *opts)
+st_dtype engine_kv_type(const model *m, const engine_opts *opts)
 {
     if (!opts->kv_best)
         return opts->kv_type;
@@ -39,7 +39,7 @@ static int sizes_choose(engine *e, const engine_opts *opts, st_err *err)
         return st_err_set(err, ST_EINVAL,
                           "a batch of %u tokens or %u sequences is too large",
                           e->max_batch, e->max_seqs);
-    if (model_kv_page_bytes(e->model, kv_type_of(e->model, opts)) == 0) {
+    if (model_kv_page_bytes(e->model, engine_kv_type(e->model, opts)) == 0) {
         st_err_set(err, ST_EINVAL,
                    "this model's keys and values are not kept in that type");
         st_err_hint(err, "F32 and F16 always go");
@@ -53,7 +53,7 @@ static int sizes_choose(engine *e, const engine_opts *opts, st_err *err)
 
 static int pool_make(engine *e, const engine_opts *opts, st_err *err)
 {
-    const st_dtype kv_type = kv_type_of(e->model, opts);
+    const st_dtype kv_type = engine_kv_type(e->model, opts);
     size_t page_bytes = model_kv_page_bytes(e->model, kv_type);
     uint64_t n = 2 * (uint64_t)e->seq_pages;
     if (n < MIN_PAGES)

@@ -28,6 +28,9 @@ typedef struct engine_opts {
                          * model's keys and values are not kept so */
 } engine_opts;
 
+/* The type that an engine with these keeps keys and values in. */
+st_dtype engine_kv_type(const model *m, const engine_opts *opts);
+
 /* The model must outlive the engine. */
 ST_NODISCARD int engine_new(const model *m, const engine_opts *opts, engine **ret_engine,
                             st_err *err);
