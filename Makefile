@@ -5,6 +5,7 @@
 #   make test            build and run every test
 #   make check           style and rooms
 #   make bench           speed on this machine
+#   make bench-peers     beside llama.cpp, ONNX Runtime and PyTorch (PEERS="FOLDER ...")
 #   make fuzz            fuzz every parser (SECONDS=300 each)
 #   make install PREFIX=/usr/local
 
@@ -13,7 +14,7 @@ PREFIX ?= /usr/local
 SECONDS ?= 300
 STINT = $(BUILD)/stint
 
-.PHONY: all demo test check bench fuzz install clean deps deps-test models
+.PHONY: all demo test check bench bench-peers fuzz install clean deps deps-test models
 
 all: deps
 	@tools/build.sh $(BUILD)
@@ -41,6 +42,11 @@ check:
 
 bench: models
 	@$(STINT) bench -m .cache/models/smollm2-135m-instruct.gguf
+
+bench-peers: models
+	@tools/install.sh peers
+	@bench/peers/setup.sh
+	@python3 bench/peers/compare.py --stint $(STINT) $(PEERS)
 
 fuzz:
 	@tools/install.sh build test
