@@ -18,6 +18,8 @@ st_dtype engine_kv_type(const model *m, const engine_opts *opts)
 {
     if (!opts->kv_best)
         return opts->kv_type;
+    if (!model_about(m)->causal)
+        return ST_F32; /* they live for one pass: nothing to save, and the fastest */
     return model_kv_page_bytes(m, ST_Q8_0) ? ST_Q8_0 : ST_F16;
 }
 

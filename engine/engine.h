@@ -25,7 +25,8 @@ typedef struct engine_opts {
     size_t kv_bytes;    /* for pages; 0: room for 2 full sequences and a batch */
     st_dtype kv_type;   /* as in model_kv, where kv_best is not set */
     bool kv_best;       /* the smallest type that changes no answer: Q8_0, or F16 where a
-                         * model's keys and values are not kept so */
+                         * model's keys and values are not kept so; F32 for an encoder,
+                         * whose live for one pass */
 } engine_opts;
 
 /* The type that an engine with these keeps keys and values in. */

@@ -21,7 +21,8 @@ enum { MAX_DIM = 512 };
 
 static lm *open_or_skip(const char *path, bool int8)
 {
-    const lm_opts opts = {.engine = {.n_threads = 2, .n_ctx = 512}, .int8 = int8};
+    const lm_opts opts = {.engine = {.n_threads = 2, .n_ctx = 512, .kv_best = true},
+                          .int8 = int8};
     lm *l;
     st_err err = {0};
     if (access(path, R_OK) != 0) {
