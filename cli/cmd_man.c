@@ -97,7 +97,7 @@ static void print_environment(void)
         ".TP\n.B STINT_MODELS\nFolder in which model names are looked up.\n"
         ".TP\n.B STINT_CACHE\nFolder for what makes the next start fast: packed\n"
         "weights, about as large as each model's file, digests of model files, and\n"
-        "what a model computes for a contract's prompt.\n"
+        "what a model computes for a contract alone.\n"
         "$XDG_CACHE_HOME/stint or ~/.cache/stint when not set; \"off\" keeps nothing.\n"
         "It must belong to the user alone, and may be removed at any time; beyond\n"
         "16 GiB the least used files go.\n");

@@ -1,7 +1,7 @@
-/* engine/kvfile.c - the pages of a sequence in a file of the cache.
+/* engine/kvfile.c - the pages of a sequence, or numbers, in a file of the cache.
  *
- * The file is the sequence's pages as they lie in memory; slots after its last token are
- * zero, so that nothing of another text gets into a file. */
+ * The file of a sequence is the sequence's pages as they lie in memory; slots after its
+ * last token are zero, so that nothing of another text gets into a file. */
 #include "engine/kvfile.h"
 
 #include "base/build.h"
@@ -18,12 +18,16 @@ enum {
     BUILD_BYTES = 64,
 };
 
-/* What the file is of, and with what it was computed.  False when that is not known. */
-static bool keys_make(const engine *e, const int32_t *tokens, uint32_t n,
-                      char ret_id[ST_DIGEST_TEXT], char ret_key[ST_DIGEST_TEXT])
+typedef struct keys { /* of a cache item */
+    char id[ST_DIGEST_TEXT];
+    char key[ST_DIGEST_TEXT];
+} keys;
+
+/* What a file is of, and with what it was computed.  False when that is not known. */
+static bool keys_make(const engine *e, const void *what, size_t bytes, keys *ret)
 {
     const char *model_id = model_about(e->model)->id, *libc = gnu_get_libc_version();
-    const uint64_t numbers[] = {e->kv.type, e->n_ctx, KV_PAGE_TOKENS, n,
+    const uint64_t numbers[] = {e->kv.type, e->n_ctx, KV_PAGE_TOKENS, bytes,
                                 st_cpu_isa_best()};
     unsigned char build[BUILD_BYTES];
     size_t n_build = st_build_id(build, sizeof build);
@@ -31,15 +35,15 @@ static bool keys_make(const engine *e, const int32_t *tokens, uint32_t n,
     if (!model_id[0] || n_build == 0)
         return false;
     st_sha_init(&sha);
-    st_sha_add(&sha, "stint.prefix.1", 14);
+    st_sha_add(&sha, "stint.computed.1", 16);
     st_sha_add(&sha, model_id, strlen(model_id));
     st_sha_add(&sha, numbers, sizeof numbers);
-    st_sha_add(&sha, tokens, n * sizeof *tokens);
+    st_sha_add(&sha, what, bytes);
     st_sha whole = sha; /* another build's file is replaced */
-    st_sha_end(&sha, ret_id);
+    st_sha_end(&sha, ret->id);
     st_sha_add(&whole, build, n_build);
     st_sha_add(&whole, libc, strlen(libc));
-    st_sha_end(&whole, ret_key);
+    st_sha_end(&whole, ret->key);
     return true;
 }
 
@@ -104,16 +108,38 @@ static void pages_write(const seq *s, const st_cache_item *item)
 
 int seq_run_kept(seq *s, const int32_t *tokens, uint32_t n, st_err *err)
 {
-    char id[ST_DIGEST_TEXT], key[ST_DIGEST_TEXT];
-    const st_cache_item item = {"prefix", id, key};
+    keys k;
+    const st_cache_item item = {"prefix", k.id, k.key};
     engine *e = s->engine;
     const step_item step = {.s = s, .tokens = tokens, .n = n};
     bool kept = s->len == 0 && s->n_tree == 0 && n >= LEAST_TOKENS && n <= e->n_ctx &&
-                model_about(e->model)->causal && keys_make(e, tokens, n, id, key);
+                model_about(e->model)->causal &&
+                keys_make(e, tokens, n * sizeof *tokens, &k);
     if (kept && pages_read(s, n, &item) == 0)
         return 0;
     int rc = engine_step(e, &step, 1, err);
     if (rc == 0 && kept)
         pages_write(s, &item);
     return rc;
+}
+
+bool engine_recall(const engine *e, const char *what, double *ret, uint32_t n)
+{
+    keys k;
+    st_cached file = {0};
+    const st_cache_item item = {"numbers", k.id, k.key};
+    bool found = keys_make(e, what, strlen(what), &k) &&
+                 st_cache_open(&item, &file, NULL) == 0 && file.len == n * sizeof *ret;
+    if (found)
+        memcpy(ret, file.data, file.len);
+    st_cache_close(&file);
+    return found;
+}
+
+void engine_keep(const engine *e, const char *what, const double *numbers, uint32_t n)
+{
+    keys k;
+    const st_cache_item item = {"numbers", k.id, k.key};
+    if (keys_make(e, what, strlen(what), &k))
+        st_cache_write(&item, numbers, n * sizeof *numbers, NULL);
 }

@@ -92,6 +92,20 @@ static int keep_prefix(view *v, lm *l, uint64_t *kept, st_err *err)
     return 0;
 }
 
+static int make_replies(view *v, const int32_t *const *chains, const uint32_t *lens,
+                        uint32_t n, int32_t end, st_err *err)
+{
+    st_sha sha;
+    st_sha_init(&sha);
+    st_sha_add(&sha, &end, sizeof end);
+    for (uint32_t i = 0; i < n; i++) {
+        st_sha_add(&sha, &lens[i], sizeof lens[i]);
+        st_sha_add(&sha, chains[i], lens[i] * sizeof *chains[i]);
+    }
+    st_sha_end(&sha, v->replies_digest);
+    return options_new(chains, lens, n, end, &v->replies, err);
+}
+
 static int make_code_replies(const readout *r, view *v, st_err *err)
 {
     uint32_t n = r->q->n_options;
@@ -103,7 +117,7 @@ static int make_code_replies(const readout *r, view *v, st_err *err)
         chains[i] = &ids[i];
         lens[i] = 1;
     }
-    return options_new(chains, lens, n, -1, &v->replies, err);
+    return make_replies(v, chains, lens, n, -1, err);
 }
 
 /* Does one reply begin another?  Then both need an end to compete fairly; else an end
@@ -133,8 +147,7 @@ static int make_text_replies(const readout *r, view *v, const tok_ids *prompt,
     }
     bool end = rc == 0 && one_begins_another(ids, n);
     if (rc == 0)
-        rc =
-            options_new(chains, lens, n, end ? end_of_turn(r->lm) : -1, &v->replies, err);
+        rc = make_replies(v, chains, lens, n, end ? end_of_turn(r->lm) : -1, err);
     for (uint32_t i = 0; i < n; i++)
         tok_ids_done(&ids[i]);
     return rc;

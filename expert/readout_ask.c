@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/kvfile.h"
 
 enum { JOBS = 32 }; /* several full passes of short inputs */
 
@@ -220,6 +221,45 @@ double readout_combine(const readout_opts *opts, uint32_t n, const double *logp,
     return opts->mode == READOUT_NAMES ? (double)NAN : mass < 1 ? mass : 1;
 }
 
+/* All that the answers to the neutral input depend on beside the engine. */
+static int neutral_digest(const readout *r, char ret[ST_DIGEST_TEXT], st_err *err)
+{
+    st_sha sha;
+    st_sha_init(&sha);
+    st_sha_add(&sha, "stint.neutral.1", 15);
+    for (uint32_t i = 0; i < r->opts.rotations; i++) {
+        tok_ids prompt = {0};
+        int rc = prompt_encode(&r->views[i].form, neutral_text, sizeof neutral_text - 1,
+                               &prompt, err);
+        if (rc) {
+            tok_ids_done(&prompt);
+            return rc;
+        }
+        st_sha_add(&sha, r->views[i].replies_digest, ST_DIGEST_TEXT);
+        st_sha_add(&sha, &prompt.n, sizeof prompt.n);
+        st_sha_add(&sha, prompt.ids, prompt.n * sizeof *prompt.ids);
+        tok_ids_done(&prompt);
+    }
+    st_sha_end(&sha, ret);
+    return 0;
+}
+
+/* Ask about the neutral input, or recall what an earlier run was answered. */
+static int ask_neutral(readout *r, double *ret, st_err *err)
+{
+    uint32_t n = r->opts.rotations * r->q->n_options;
+    char what[ST_DIGEST_TEXT];
+    if (!r->lm->keeps || r->names)
+        return readout_raw(r, NULL, 0, ret, err);
+    int rc = neutral_digest(r, what, err);
+    if (rc || engine_recall(r->lm->engine, what, ret, n))
+        return rc;
+    rc = readout_raw(r, NULL, 0, ret, err);
+    if (rc == 0)
+        engine_keep(r->lm->engine, what, ret, n);
+    return rc;
+}
+
 static int need_neutral(readout *r, st_err *err)
 {
     size_t n = (size_t)r->opts.rotations * r->q->n_options;
@@ -228,7 +268,7 @@ static int need_neutral(readout *r, st_err *err)
     double *neutral = st_alloc_n(n, sizeof *neutral);
     if (!neutral)
         return st_err_set(err, ST_ENOMEM, "no memory for a readout");
-    int rc = readout_raw(r, NULL, 0, neutral, err);
+    int rc = ask_neutral(r, neutral, err);
     if (rc)
         st_free(neutral);
     else

@@ -6,6 +6,7 @@
  * with it, so the shared beginning saves time and never changes a result. */
 #ifndef EXPERT_READOUT_VIEW_H
 #define EXPERT_READOUT_VIEW_H
+#include "base/hash.h"
 #include "engine/options.h"
 #include "expert/names.h"
 #include "expert/prompt.h"
@@ -16,6 +17,7 @@ typedef struct view {
     tok_ids prefix;
     seq *base; /* holds the prefix; NULL when there is no room to keep it */
     options *replies;
+    char replies_digest[ST_DIGEST_TEXT];
 } view;
 
 struct readout {

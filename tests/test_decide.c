@@ -20,6 +20,7 @@
 #include "task/fitting.h"
 #include "task/length.h"
 #include "task/task.h"
+#include "tests/cache_folder.h"
 #include "tests/fault.h"
 #include <math.h>
 #include <stdio.h>
@@ -607,6 +608,60 @@ static void many_texts_are_answered_like_one(void **state)
     free(longer);
 }
 
+static void ask_once(lm *l, const question *q, const readout_opts *o, double *ret)
+{
+    static const char text[] = "it rolls down the hill";
+    st_err err = {0};
+    readout *r = NULL;
+    if (readout_new(l, q, o, &r, &err) ||
+        readout_decide(r, text, sizeof text - 1, ret, NULL, &err))
+        fail_msg("%s", err.message);
+    readout_free(r);
+}
+
+/* With a prompt's beginning and the neutral answers kept, and where others' are. */
+static void what_is_kept_changes_no_answer(void **state)
+{
+    static const question_option other_shapes[] = {
+        {"round", "like a ball"}, {"square", NULL}, {"squarish", NULL}, {"even", "thin"}};
+    static const question other = {QUESTION_CHOICE, "Which shape?", other_shapes, 4,
+                                   false};
+    static const readout_opts ways[] = {{READOUT_TEXT, true, 1, 1},
+                                        {READOUT_TEXT, true, 4, 1},
+                                        {READOUT_TEXT, false, 1, 1}};
+    const question *const questions[] = {&shape, &other};
+    cache_folder folder;
+    double plain[2][4], kept[2][4];
+    (void)state;
+    lm *l = open_model(TINY);
+    if (!l)
+        skip();
+    cache_folder_make(&folder);
+    for (size_t w = 0; w < ST_COUNT(ways); w++) {
+        for (int i = 0; i < 2; i++)
+            ask_once(l, questions[i], &ways[w], plain[i]);
+        assert_int_equal(cache_folder_find(&folder, "", NULL, 0), 0);
+        l->keeps = true;
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < 2; i++)
+                ask_once(l, questions[i], &ways[w], kept[i]);
+            assert_memory_equal(plain, kept, sizeof plain);
+        }
+        char path[512];
+        assert_true(cache_folder_find(&folder, "prefix-", path, sizeof path) >= 2);
+        file_damage(path, 1000, 4);
+        for (int i = 0; i < 2; i++)
+            ask_once(l, questions[i], &ways[w], kept[i]);
+        assert_memory_equal(plain, kept, sizeof plain);
+        l->keeps = false;
+        assert_int_equal(cache_folder_find(&folder, "numbers-", NULL, 0),
+                         ways[w].pmi ? 2 : 0);
+        cache_folder_clear(&folder);
+    }
+    cache_folder_done(&folder);
+    lm_close(l);
+}
+
 static void wrong_ways_to_ask_are_refused(void **state)
 {
     st_err err = {0};
@@ -900,6 +955,7 @@ int main(void)
         cmocka_unit_test(text_scores_are_exact),
         cmocka_unit_test(zero_shot_is_repeatable),
         cmocka_unit_test(many_texts_are_answered_like_one),
+        cmocka_unit_test(what_is_kept_changes_no_answer),
         cmocka_unit_test(wrong_ways_to_ask_are_refused),
         cmocka_unit_test(encoder_reads_names),
         cmocka_unit_test(readout_without_memory),

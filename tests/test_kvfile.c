@@ -323,6 +323,42 @@ static void errors_are_those_of_a_step(void **state)
     side_close(&a);
 }
 
+static void numbers_are_recalled(void **state)
+{
+    static const char other[] =
+        "0000000000000000000000000000000000000000000000000000000000000001";
+    const cache_folder *f = *state;
+    const engine_opts opts = opts_of(ST_F32), half = opts_of(ST_F16);
+    const double numbers[3] = {1, -0.5, 1e300};
+    double back[3] = {0};
+    char what[65], path[512];
+    side s, h, unnamed;
+    if (!is_here(models[0]))
+        return;
+    memset(what, '0', sizeof what - 1);
+    what[64] = '\0';
+    assert_int_equal(side_open(models[0], true, &opts, &s), 0);
+    assert_int_equal(side_open(models[0], true, &half, &h), 0);
+    assert_int_equal(side_open(models[0], false, &opts, &unnamed), 0);
+    assert_false(engine_recall(s.e, what, back, 3));
+    engine_keep(unnamed.e, what, numbers, 3);
+    assert_int_equal(cache_folder_find(f, "numbers-", NULL, 0), 0);
+    engine_keep(s.e, what, numbers, 3);
+    assert_false(engine_recall(unnamed.e, what, back, 3));
+    assert_false(engine_recall(h.e, what, back, 3));
+    assert_false(engine_recall(s.e, other, back, 3));
+    assert_false(engine_recall(s.e, what, back, 2));
+    assert_true(back[0] == 0);
+    assert_true(engine_recall(s.e, what, back, 3));
+    assert_memory_equal(back, numbers, sizeof back);
+    assert_int_equal(cache_folder_find(f, "numbers-", path, sizeof path), 1);
+    file_damage(path, 130, 1);
+    assert_false(engine_recall(s.e, what, back, 3));
+    side_close(&s);
+    side_close(&h);
+    side_close(&unnamed);
+}
+
 typedef struct sweep {
     const cache_folder *folder;
     side s;
@@ -367,6 +403,7 @@ int main(void)
         IN_FOLDER(damage_is_run_again),
         IN_FOLDER(what_differs_has_its_own_file),
         IN_FOLDER(errors_are_those_of_a_step),
+        IN_FOLDER(numbers_are_recalled),
         IN_FOLDER(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
