@@ -35,7 +35,7 @@ static void rotate(const step *s, uint32_t t, float *q, float *k)
     if (l->rope == ROPE_OFF)
         return;
     const rope *r = &s->p->m->ropes[l->rope];
-    size_t at = ((size_t)l->rope * wk->max_tokens + t) * r->half;
+    size_t at = ((size_t)l->rope * wk->max_tokens + t) * wk->rope_width;
     for (uint32_t h = 0; s->queries && h < l->n_head; h++)
         s->p->m->kern->rope(q + (size_t)h * l->dim_k, wk->cos + at, wk->sin + at, r->half,
                             r->halves);
@@ -227,12 +227,6 @@ bool attend_quantised(const layer *l)
            work_quantised(&l->conv.in.w);
 }
 
-static void narrow(pass *p)
-{
-    p->live = p->final;
-    p->n_live = p->final ? p->n_final : p->n;
-}
-
 /* Rows go on to o's 8-bit form where they were made, unless the heads of a row are
  * shared by threads. */
 static void attend_live(const pass *p, step *s)
@@ -246,26 +240,26 @@ static void attend_live(const pass *p, step *s)
     work_quantise(wk, &s->att, &s->l->o.w);
 }
 
-void attend_run(pass *p, const layer *l, bool last)
+void attend_store(const pass *p, const layer *l, bool queries)
+{
+    step s = {.p = p, .l = l, .kv = layer_kv(p->m, p->kv, l), .queries = queries};
+    if (l->conv.n_taps) {
+        work_products(p->wk,
+                      &(product){&l->conv.in.w, p->h, p->wk->qkv, layer_qkv_dim(l)}, 1);
+        conv_store(p, l, &s.kv);
+    } else {
+        multiply_qkv(p, l, queries);
+        work_rows(p->wk, p->n, qkv_rows, &s);
+    }
+}
+
+void attend_run(const pass *p, const layer *l)
 {
     model_work *wk = p->wk;
     step s = {.p = p, .l = l, .kv = layer_kv(p->m, p->kv, l), .att = wk->att};
-    const bool any = !last || !p->final || p->n_final > 0;
-    s.att.cols = l->n_head * l->dim_v;
-    s.queries = any;
-    s.quantise = work_quantised(&l->o.w);
-    if (l->conv.n_taps) {
-        work_products(wk, &(product){&l->conv.in.w, p->h, wk->qkv, layer_qkv_dim(l)}, 1);
-        conv_store(p, l, &s.kv);
-    } else {
-        multiply_qkv(p, l, any);
-        work_rows(wk, p->n, qkv_rows, &s);
-    }
-    if (last)
-        narrow(p);
-    if (!any)
-        return;
     s.att.n = p->n_live;
+    s.att.cols = l->n_head * l->dim_v;
+    s.quantise = work_quantised(&l->o.w);
     if (l->conv.n_taps)
         conv_mix(p, l, &s.kv, &s.att);
     else

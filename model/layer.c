@@ -15,7 +15,10 @@ typedef struct edge {
     const float *out_scale; /* of the layer that ends here; may be NULL */
     const norm *pre;        /* NULL: no branch starts here */
     bool quantise;          /* for the branch that starts */
-    bool early; /* it reads x as the branch that ends did, before that is added */
+    bool early;    /* it reads x as the branch that ends did, before that is added */
+    kact h;        /* what it reads */
+    float *rows;   /* room behind h.x, unless that is the residual stream itself */
+    uint32_t row0; /* of h: the stripe's first */
 } edge;
 
 void layer_norm_row(const model *m, const norm *w, const float *x, uint32_t n, float *y)
@@ -46,15 +49,15 @@ static void leave_row(const edge *e, float *b, float *x)
 
 static void enter_row(const edge *e, uint32_t row, const float *x)
 {
-    const pass *p = e->p;
-    uint32_t n_embd = p->m->info.n_embd;
-    float *h = p->wk->h_rows + (size_t)row * n_embd;
+    const model *m = e->p->m;
+    uint32_t n_embd = m->info.n_embd;
+    float *h = e->rows + (size_t)row * n_embd;
     if (e->pre->w)
-        layer_norm_row(p->m, e->pre, x, n_embd, h);
-    else if (p->h.x == p->wk->h_rows)
+        layer_norm_row(m, e->pre, x, n_embd, h);
+    else if (e->h.x == e->rows)
         memcpy(h, x, n_embd * sizeof *h);
     if (e->quantise)
-        work_quantise_rows(p->m->kern, &p->h, row, row + 1);
+        work_quantise_rows(m->kern, &e->h, row, row + 1);
 }
 
 static void edge_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
@@ -66,25 +69,12 @@ static void edge_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
     for (uint32_t i = row0; i < row1; i++) {
         float *x = p->wk->x + live_token(p, i) * n_embd;
         if (e->pre && e->early)
-            enter_row(e, i, x);
+            enter_row(e, e->row0 + i, x);
         if (e->post)
             leave_row(e, p->wk->out + i * n_embd, x);
         if (e->pre && !e->early)
-            enter_row(e, i, x);
+            enter_row(e, e->row0 + i, x);
     }
-}
-
-/* A branch without a norm reads x itself, where its rows are the live ones. */
-static void edge_run(pass *p, edge *e)
-{
-    e->p = p;
-    if (e->pre) {
-        p->h = p->wk->h;
-        p->h.n = p->n_live;
-        if (!e->pre->w && !p->live && !e->early)
-            p->h.x = p->wk->x;
-    }
-    work_rows(p->wk, p->n_live, edge_rows, e);
 }
 
 static bool feed_quantised(const layer *l)
@@ -92,48 +82,78 @@ static bool feed_quantised(const layer *l)
     return l->moe ? moe_quantised(l->moe) : ffn_quantised(&l->ffn);
 }
 
-/* The attention branch of l starts; in parallel layers the other one may read it too. */
-static void start_layer(const model *m, const layer *l, edge *e)
+/* The attention branch of l starts, for all tokens; in parallel layers the other one may
+ * read the same.  Without a norm it reads x itself. */
+static void start_layer(pass *p, const layer *l, edge *e)
 {
     e->pre = &l->attn_pre;
-    e->quantise = attend_quantised(l) || (m->parallel && feed_quantised(l));
+    e->quantise = attend_quantised(l) || (p->m->parallel && feed_quantised(l));
+    e->h = p->wk->h;
+    e->h.n = p->n;
+    e->rows = p->wk->h_rows;
+    e->row0 = p->first;
+    if (!e->pre->w)
+        e->h.x = p->wk->x;
+    p->h = e->h;
 }
 
 void layer_enter(pass *p, const layer *first)
 {
-    edge e = {0};
-    start_layer(p->m, first, &e);
-    edge_run(p, &e);
+    edge e = {.p = p};
+    start_layer(p, first, &e);
+    work_rows(p->wk, p->n_live, edge_rows, &e);
 }
 
-/* From attention to feed-forward.  A parallel one reads what attention read: that is
- * still in p->h, unless it has a norm of its own or rows fell away. */
-static void cross(pass *p, const layer *l, bool narrowed)
+/* From attention to feed-forward, which reads *ret_h.  A parallel one reads what
+ * attention read: that is p->h, unless it has a norm of its own or these are not all
+ * tokens. */
+static void cross(const pass *p, const layer *l, kact *ret_h)
 {
-    edge e = {.post = &l->attn_post, .out = &l->attn_out, .bias = l->o.bias};
+    const bool whole = !p->live && p->n_live == p->n, same = !l->ffn_pre.w;
+    edge e = {.p = p, .post = &l->attn_post, .out = &l->attn_out, .bias = l->o.bias};
     e.early = p->m->parallel;
     e.quantise = feed_quantised(l);
-    if (!e.early || l->ffn_pre.w)
-        e.pre = &l->ffn_pre;
-    else if (narrowed)
-        e.pre = &l->attn_pre;
-    edge_run(p, &e);
+    e.h = p->wk->part;
+    e.h.n = p->n_live;
+    e.rows = p->wk->part_rows;
+    if (!e.early || !same || !whole)
+        e.pre = e.early && same ? &l->attn_pre : &l->ffn_pre;
+    if (e.pre && !e.pre->w && !e.early && whole)
+        e.h.x = p->wk->x;
+    *ret_h = e.pre ? e.h : p->h;
+    work_rows(p->wk, p->n_live, edge_rows, &e);
+}
+
+/* All of a layer that one row does without the others. */
+static void stripe_run(pass *p, const layer *l, const layer *next)
+{
+    edge e = {.p = p, .post = &l->ffn_post, .out = &l->ffn_out};
+    kact h;
+    e.out_scale = l->out_scale;
+    attend_run(p, l);
+    cross(p, l, &h);
+    if (l->moe) {
+        moe_run(p, l->moe, &h);
+    } else {
+        ffn_run(p, &l->ffn, &h, p->wk->out);
+        e.bias = l->ffn.down.bias;
+    }
+    if (next)
+        start_layer(p, next, &e);
+    work_rows(p->wk, p->n_live, edge_rows, &e);
 }
 
 void layer_run(pass *p, const layer *l, const layer *next)
 {
-    edge e = {.post = &l->ffn_post, .out = &l->ffn_out, .out_scale = l->out_scale};
-    attend_run(p, l, !next);
-    if (p->n_live == 0)
-        return;
-    cross(p, l, p->live != NULL);
-    if (l->moe) {
-        moe_run(p, l->moe, &p->h);
-    } else {
-        ffn_run(p, &l->ffn, &p->h, p->wk->out);
-        e.bias = l->ffn.down.bias;
+    const bool narrow = !next && p->final;
+    const uint32_t n = narrow ? p->n_final : p->n, most = p->wk->stripe;
+    attend_store(p, l, n > 0);
+    for (uint32_t first = 0; first < n; first += most) {
+        p->first = first;
+        p->live = narrow ? p->final + first : NULL;
+        p->n_live = n - first < most ? n - first : most;
+        stripe_run(p, l, next);
     }
-    if (next)
-        start_layer(p->m, next, &e);
-    edge_run(p, &e);
+    *p = (pass){p->m,       p->wk, p->kv, p->batch, p->n, p->final,
+                p->n_final, NULL,  0,     p->n,     p->h};
 }

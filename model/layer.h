@@ -6,9 +6,10 @@
 #define MODEL_LAYER_H
 #include "model/work.h"
 
-/* One forward pass.  Rows of wk->x, wk->qkv and wk->at are its tokens; rows of wk->h,
- * wk->att, wk->act and wk->out are those of them that are still wanted: all, until the
- * last layer has stored its keys and values. */
+/* One forward pass.  Rows of wk->x, wk->qkv, wk->at and p->h are its tokens.  After a
+ * layer has stored their keys and values, those that are still wanted (all, until the
+ * last layer) go through the rest of it in stripes of at most wk->stripe rows: of these
+ * are wk->att, wk->part, wk->act, wk->up and wk->out. */
 typedef struct pass {
     const model *m;
     model_work *wk;
@@ -17,14 +18,15 @@ typedef struct pass {
     uint32_t n;            /* tokens */
     const uint32_t *final; /* those wanted after the last layer, rising; NULL: all */
     uint32_t n_final;
-    const uint32_t *live; /* token of a row; NULL: the row's number */
-    uint32_t n_live;      /* rows */
-    kact h;               /* what the next branch reads, quantised where it needs it */
+    const uint32_t *live; /* tokens of the stripe; NULL: first, first + 1, ... */
+    uint32_t first;
+    uint32_t n_live; /* rows of the stripe */
+    kact h;          /* what the next layer reads, quantised where it needs it */
 } pass;
 
 static inline uint32_t live_token(const pass *p, uint32_t row)
 {
-    return p->live ? p->live[row] : row;
+    return p->live ? p->live[row] : p->first + row;
 }
 
 /* p->h for the first layer that runs. */
@@ -33,9 +35,11 @@ void layer_enter(pass *p, const layer *first);
  * ready, and will be for `next`, which is NULL after the last layer. */
 void layer_run(pass *p, const layer *l, const layer *next);
 
-/* The attention (or convolution) branch: wk->out = its output of p->h, without o's bias.
- * With `last` only tokens of p->final live on; their p->h is lost. */
-void attend_run(pass *p, const layer *l, bool last);
+/* Queries of all tokens, unless nothing will attend; their keys and values to the pages.
+ */
+void attend_store(const pass *p, const layer *l, bool queries);
+/* wk->out = output of the attention (or convolution) branch, without o's bias. */
+void attend_run(const pass *p, const layer *l);
 bool attend_quantised(const layer *l); /* does it read p->h in 8 bits? */
 
 /* y = norm(x) of the model's kind; w->w is not NULL. */

@@ -188,7 +188,7 @@ static void embed_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
     for (uint32_t t = row0; t < row1; t++) {
         const token_at *at = &p->wk->at[t];
         float *x = p->wk->x + (size_t)t * n_embd,
-              *spare = p->wk->out + (size_t)t * n_embd;
+              *spare = p->wk->h_rows + (size_t)t * n_embd;
         m->kern->row(&m->embd, (uint32_t)p->batch->spans[at->span].tokens[at->i], x);
         if (m->embd_scale != 1.0f)
             for (uint32_t i = 0; i < n_embd; i++)
@@ -201,7 +201,7 @@ static void embed_rows(void *arg, uint32_t row0, uint32_t row1, uint32_t worker)
             layer_norm_row(m, &m->embd_norm, x, n_embd, x);
         for (unsigned i = 0; i < 2; i++) {
             const rope *r = &m->ropes[i];
-            size_t place = ((size_t)i * p->wk->max_tokens + t) * r->half;
+            size_t place = ((size_t)i * p->wk->max_tokens + t) * p->wk->rope_width;
             rope_at(r, at->position, p->wk->cos + place, p->wk->sin + place);
         }
     }

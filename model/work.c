@@ -50,7 +50,7 @@ static kact take_act(room *r, size_t rows, uint32_t cols, size_t n_parts,
 }
 
 typedef struct widths { /* the widest of all layers */
-    uint32_t att, qkv, ff, expert_ff, n_used, n_expert;
+    uint32_t att, qkv, ff, up, expert_ff, n_used, n_expert;
 } widths;
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
@@ -65,7 +65,9 @@ static widths widths_of(const model *m)
         const layer *l = &m->layers[i];
         w.att = max_u32(w.att, l->n_head * l->dim_v);
         w.qkv = max_u32(w.qkv, layer_qkv_dim(l));
-        w.ff = max_u32(w.ff, l->moe ? l->moe->shared.n_ff : l->ffn.n_ff);
+        const ffn *f = l->moe ? &l->moe->shared : &l->ffn;
+        w.ff = max_u32(w.ff, f->n_ff);
+        w.up = max_u32(w.up, f->up.w.rows);
         if (!l->moe)
             continue;
         w.expert_ff = max_u32(w.expert_ff, l->moe->experts[0].n_ff);
@@ -102,24 +104,22 @@ static void lay_out(model_work *wk, room *r)
     const model *m = wk->m;
     widths w = widths_of(m);
     size_t n = wk->max_tokens, n_embd = m->info.n_embd;
+    wk->stripe = w.n_expert || n < STRIPE_ROWS ? wk->max_tokens : STRIPE_ROWS;
     /* dense and expert rows use the same buffers, at different times */
-    size_t ff = max_u32(w.ff, 1), ff_rows = n;
-    size_t expert_rows = (size_t)w.n_used * n;
-    uint32_t half = max_u32(m->ropes[0].half, m->ropes[1].half);
-    if (w.expert_ff) {
-        ff = max_u32(w.ff, w.expert_ff);
-        ff_rows = expert_rows;
-    }
+    size_t stripe = wk->stripe, ff_rows = stripe * max_u32(w.n_used, 1);
+    size_t ff = max_u32(max_u32(w.ff, w.expert_ff), 1);
     wk->at = take(r, n, 1, sizeof(token_at));
     wk->x = take(r, n, n_embd, sizeof(float));
     wk->h = take_act(r, n, m->info.n_embd, 1, &wk->h_rows);
-    wk->att = take_act(r, n, w.att, 1, &wk->att_rows);
+    wk->part = take_act(r, stripe, m->info.n_embd, 1, &wk->part_rows);
+    wk->att = take_act(r, stripe, w.att, 1, &wk->att_rows);
     wk->act = take_act(r, ff_rows, (uint32_t)ff, w.n_expert, &wk->act_rows);
     wk->qkv = take(r, n, w.qkv, sizeof(float));
-    wk->up = take(r, ff_rows, 2 * ff, sizeof(float));
-    wk->out = take(r, n, n_embd, sizeof(float));
-    wk->cos = take(r, 2 * n, half, sizeof(float));
-    wk->sin = take(r, 2 * n, half, sizeof(float));
+    wk->up = take(r, ff_rows, max_u32(w.up, w.expert_ff), sizeof(float));
+    wk->out = take(r, stripe, n_embd, sizeof(float));
+    wk->rope_width = max_u32(m->ropes[0].half, m->ropes[1].half);
+    wk->cos = take(r, 2 * n, wk->rope_width, sizeof(float));
+    wk->sin = take(r, 2 * n, wk->rope_width, sizeof(float));
     wk->scratch = take(r, wk->n_threads, KERN_ATTN_SCRATCH, sizeof(float));
     wk->ancestors = take(r, (size_t)wk->n_threads * ATTEND_ROWS, n, sizeof(uint32_t));
     wk->final = take(r, n, 1, sizeof(uint32_t));

@@ -1,8 +1,8 @@
 /* model/work.h - the activations of one forward pass, and work shared by threads.
  *
  * Every buffer is taken once by model_work_new, in one block.  Names say what stands in a
- * row: x is the residual stream; h what a branch reads; att and act are inputs of the
- * second matrix of a branch; out is what a branch gives.
+ * row: x is the residual stream; h and part what a branch reads; att and act are inputs
+ * of the second matrix of a branch; out is what a branch gives.
  *
  * Threads: one owner; the rows of a buffer are split between the workers of a job. */
 #ifndef MODEL_WORK_H
@@ -40,16 +40,22 @@ struct model_work {
     void *block;
     token_at *at;  /* [max_tokens] */
     float *x;      /* [max_tokens, n_embd] */
-    kact h;        /* of n_embd columns; q is filled when weights need it */
-    kact att;      /* of the widest n_head * dim_v */
-    kact act;      /* of the widest feed-forward */
-    float *h_rows; /* behind h.x, att.x, act.x */
+    kact h;        /* [max_tokens, n_embd]; q is filled when weights need it */
+    float *h_rows; /* behind h.x */
+    float *qkv;    /* [max_tokens, widest q + k + v] */
+    /* rows of a stripe; with experts a stripe is the whole batch, and act and up have
+     * max_pairs rows */
+    uint32_t stripe; /* most rows */
+    kact part;       /* [stripe, n_embd], what the second branch reads */
+    kact att;        /* [stripe, widest n_head * dim_v] */
+    kact act;        /* [stripe, widest feed-forward] */
+    float *part_rows;
     float *att_rows;
     float *act_rows;
-    float *qkv;          /* [max_tokens, widest q + k + v] */
-    float *up;           /* [.., 2 * widest n_ff] */
-    float *out;          /* [max_tokens, n_embd] */
-    float *cos, *sin;    /* [2 ropes][max_tokens, half] */
+    float *up;           /* [stripe, widest up] */
+    float *out;          /* [stripe, n_embd] */
+    uint32_t rope_width; /* the wider half of both ropes */
+    float *cos, *sin;    /* [2 ropes][max_tokens, rope_width] */
     float *scratch;      /* [n_threads][KERN_ATTN_SCRATCH] */
     uint32_t *ancestors; /* [n_threads][ATTEND_ROWS][max_tokens] */
     uint32_t *final;     /* [max_tokens] tokens whose final state is wanted */
@@ -68,6 +74,9 @@ struct model_work {
     product *products;   /* [2 * n_expert] */
 };
 
+/* Rows of a stripe: enough to reuse each weight, few enough that activations stay small
+ * and near; a multiple of the tokens that share an expanded panel. */
+enum { STRIPE_ROWS = 192 };
 enum { ATTEND_ROWS = 16 }; /* most tokens that attend together */
 enum { WORK_ALIGN = 64 };  /* of every buffer and of each expert's part of gathered_q */
 

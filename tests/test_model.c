@@ -274,22 +274,28 @@ static void texts_of_a_batch_do_not_meet(void **state)
     each_kept(true, check_two_texts);
 }
 
-/* A head of the text of which nothing is asked, then rows out of order and one twice. */
+/* A batch of more than one stripe, all rows asked for; then a head of the same text of
+ * which nothing is asked, and rows out of order and one twice. */
 static void check_few_rows(golden *g)
 {
+    enum { LONG = 250 }; /* a stripe is less: model/work.h */
     st_err err = {0};
     runner r;
     open_or_fail(g, 2, &r);
     const size_t n_embd = model_about(r.m)->n_embd;
-    uint32_t head = model_about(r.m)->causal ? g->n / 2 : 0, n = g->n - head;
+    const uint32_t whole = g->n_ctx < LONG ? g->n_ctx : LONG;
+    const uint32_t head = model_about(r.m)->causal ? whole / 2 : 0, n = whole - head;
     const uint32_t few[] = {n - 1, 0, n / 2, n / 2};
-    uint32_t *rows = st_alloc_n(g->n, sizeof *rows);
-    float *all = st_alloc_n(g->n * n_embd, sizeof *all), some[4 * 1024];
-    model_span span = {.tokens = g->tokens, .n = g->n, .pages = r.pages};
-    model_batch batch = {.spans = &span, .n_spans = 1, .out_rows = rows, .n_out = g->n};
-    assert_true(rows && all && n_embd <= 1024);
-    for (uint32_t i = 0; i < g->n; i++)
+    uint32_t rows[LONG];
+    int32_t tokens[LONG];
+    float *all = st_alloc_n(whole * n_embd, sizeof *all), some[4 * 1024];
+    model_span span = {.tokens = tokens, .n = whole, .pages = r.pages};
+    model_batch batch = {.spans = &span, .n_spans = 1, .out_rows = rows, .n_out = whole};
+    assert_true(all && n_embd <= 1024);
+    for (uint32_t i = 0; i < whole; i++) {
         rows[i] = i;
+        tokens[i] = g->tokens[(i + i / g->n) % g->n];
+    }
     batch.ret_hidden = all;
     assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
     for (uint32_t at = 0; at < r.n_ctx; at += KV_PAGE_TOKENS) /* forget all */
@@ -299,7 +305,7 @@ static void check_few_rows(golden *g)
     batch.n_out = 0;
     if (head)
         assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
-    span = (model_span){g->tokens + head, n, head, NULL, r.pages, 0};
+    span = (model_span){tokens + head, n, head, NULL, r.pages, 0};
     batch.out_rows = few;
     batch.n_out = 4;
     batch.ret_hidden = some;
@@ -308,7 +314,6 @@ static void check_few_rows(golden *g)
         if (memcmp(some + i * n_embd, all + (head + few[i]) * n_embd, n_embd * 4))
             fail_msg("%s: row %u differs when few are asked for", g->weights, few[i]);
     st_free(all);
-    st_free(rows);
     runner_close(&r);
 }
 
