@@ -125,13 +125,14 @@ const cli_command cli_bench = {
     .options = flags,
     .details =
         "prefill runs 512 tokens at once; decode makes one token after another for one "
-        "stream, decode_16 for sixteen in step; mixed writes eight texts while prompts "
-        "and "
-        "short texts arrive; decide scores 12 labels of 3 tokens after 32 new tokens; "
-        "options asks for 77 options listed in 650 tokens of instructions, 16 requests "
-        "waiting, as an answer held to them would be drawn, options_free as the model "
-        "would say them by itself; heads runs 64 texts of 20 tokens to the layer that "
-        "fitted heads read; embed runs 32 texts of 32 tokens. The limits are measured "
+        "stream, decode_16 for sixteen in step; mixed writes eight texts while prompts, "
+        "decisions and short texts arrive; decide scores 12 labels of 3 tokens after 32 "
+        "new tokens; options asks for 77 options listed in 650 tokens of instructions, "
+        "16 "
+        "requests waiting, as an answer held to them would be drawn, options_free as the "
+        "model would say them by itself; heads runs 64 texts of 20 tokens to the layer "
+        "that fitted heads read; embed runs 32 texts of 32 tokens. The limits are "
+        "measured "
         "between them: multiplications of a plain int8 loop in the cache, and bytes read "
         "from memory by a plain loop. A share is of the one that the work runs into "
         "first.",
