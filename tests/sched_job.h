@@ -30,6 +30,7 @@ enum { OPTIONS = 30, OPTION = 5 };            /* of a trie; tokens of one */
 typedef struct fixture {
     model *m;
     const model_info *info;
+    st_dtype kv_type;
     engine *plain; /* one thread, one text at a time */
     sampler_work *work;
     float *logits;
@@ -49,15 +50,21 @@ static inline uint32_t below(fixture *f, uint32_t n)
     return st_rng_below(&f->rng, n);
 }
 
-static inline void fixture_init(fixture *f, const char *path)
+/* `small`: keys and values of the smallest type that the model takes. */
+static inline void fixture_init(fixture *f, const char *path, bool small)
 {
     st_err err = {0};
     gguf *g;
-    engine_opts opts = {.n_threads = 1};
-    if (gguf_open(path, &g, &err) < 0 || model_load(g, NULL, &f->m, &err) < 0 ||
-        engine_new(f->m, &opts, &f->plain, &err) < 0)
+    engine_opts opts = {.n_threads = 1, .kv_type = small ? ST_Q8_0 : ST_F32};
+    if (gguf_open(path, &g, &err) < 0 || model_load(g, NULL, &f->m, &err) < 0)
         fail_msg("%s: %s", path, err.message);
     gguf_close(g);
+    if (engine_new(f->m, &opts, &f->plain, NULL) < 0) {
+        opts.kv_type = ST_F16;
+        if (engine_new(f->m, &opts, &f->plain, &err) < 0)
+            fail_msg("%s: %s", path, err.message);
+    }
+    f->kv_type = opts.kv_type;
     f->info = model_about(f->m);
     f->rng.state = 5;
     f->logits = st_alloc_n(f->info->n_vocab, sizeof *f->logits);

@@ -108,10 +108,11 @@ static void job_draw(fixture *f, job *j, sched_prefix *prefix, const int32_t *be
 static engine *engine_draw(fixture *f)
 {
     static const uint32_t batches[] = {0, 24, 100};
-    size_t page = model_kv_page_bytes(f->m, ST_F32);
+    size_t page = model_kv_page_bytes(f->m, f->kv_type);
     engine_opts opts = {.n_threads = 1 + below(f, 3),
                         .max_batch = batches[below(f, 3)],
                         .max_seqs = 8,
+                        .kv_type = f->kv_type,
                         .kv_bytes = (9 + below(f, 12)) * page}; /* the longest takes 6 */
     engine *e;
     assert_int_equal(engine_new(f->m, &opts, &e, NULL), 0);
@@ -171,19 +172,25 @@ static void mix_once(fixture *f, uint32_t *ret_preempted, uint64_t *ret_cached)
     engine_free(e);
 }
 
+static void mixes(const char *path, bool small)
+{
+    fixture f;
+    uint32_t preempted = 0;
+    uint64_t cached = 0;
+    fixture_init(&f, path, small);
+    for (int round = 0; round < 6; round++)
+        mix_once(&f, &preempted, &cached);
+    assert_true(preempted > 0);
+    assert_true(cached > 0);
+    fixture_done(&f);
+}
+
 static void company_changes_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
-        fixture f;
-        uint32_t preempted = 0;
-        uint64_t cached = 0;
-        fixture_init(&f, models[i]);
-        for (int round = 0; round < 6; round++)
-            mix_once(&f, &preempted, &cached);
-        assert_true(preempted > 0);
-        assert_true(cached > 0);
-        fixture_done(&f);
+        mixes(models[i], false);
+        mixes(models[i], true);
     }
 }
 
@@ -195,7 +202,7 @@ static void encoders_embed_in_company(void **state)
     (void)state;
     if (!have_goldens())
         return;
-    fixture_init(&f, encoder);
+    fixture_init(&f, encoder, false);
     for (int round = 0; round < 4; round++)
         mix_once(&f, &preempted, &cached);
     fixture_done(&f);
@@ -214,7 +221,7 @@ static void a_step_allocates_nothing(void **state)
         sched_prefix *prefix;
         sched *s;
         sched_stats stats;
-        fixture_init(&f, models[i]);
+        fixture_init(&f, models[i], false);
         const sched_opts opts = {.max_live = 6, .prefill_chunk = 20};
         engine_opts eo = {.n_threads = 2,
                           .max_batch = 64,
@@ -310,7 +317,7 @@ static void memory_runs_out(void **state)
     (void)state;
     if (!have_goldens())
         return;
-    fixture_init(&f, models[0]);
+    fixture_init(&f, models[0], false);
     sweep w = {f.plain, engine_free_pages(f.plain)};
     assert_true(fault_sweep(work_all, &w, 1) > 25);
     fixture_done(&f);
@@ -358,7 +365,7 @@ static void clients_come_from_other_threads(void **state)
     (void)state;
     if (!have_goldens())
         return;
-    fixture_init(&f, models[1]);
+    fixture_init(&f, models[1], false);
     const sched_opts opts = {.max_requests = 8, .max_live = 4};
     engine *e = engine_draw(&f);
     assert_int_equal(sched_new(e, &opts, &s, NULL), 0);

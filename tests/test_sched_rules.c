@@ -16,7 +16,7 @@ typedef struct bed { /* a scheduler on an engine of `pages` pages */
 static void bed_init(bed *b, const char *path, uint32_t pages, const sched_opts *opts)
 {
     st_err err = {0};
-    fixture_init(&b->f, path);
+    fixture_init(&b->f, path, false);
     engine_opts eo = {.n_threads = 2,
                       .max_batch = 128,
                       .max_seqs = 16,
