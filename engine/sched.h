@@ -1,7 +1,8 @@
 /* engine/sched.h - many requests on one engine.
  *
  *   any thread:  sched_submit, sched_cancel, sched_drain, sched_stop, sched_stats_get
- *   the owner:   sched_step, sched_wait, prefixes; callbacks run inside sched_step
+ *   the owner:   sched_step, sched_wait, prefixes; callbacks run inside sched_step and
+ *                may submit and cancel, nothing else
  *
  * Every step runs some tokens of all live requests in one batch.  Who comes first:
  * interactive before bulk; then the client (`key`) that was served the fewest tokens;

@@ -109,8 +109,7 @@ static bool text_fits(const sched *s, const req *r, uint32_t room)
     const req *first = &s->reqs[s->texts[0]];
     uint32_t before = r->ask.prefix ? r->ask.prefix->pin->n : 0;
     return r->n - before <= room && r->ask.kind == first->ask.kind &&
-           r->ask.states.last_layer == first->ask.states.last_layer &&
-           s->n_texts < engine_max_batch(s->engine);
+           r->ask.states.last_layer == first->ask.states.last_layer;
 }
 
 static void plan_text(sched *s, uint32_t at)
