@@ -195,9 +195,8 @@ const cli_command cli_fit = {
         "and "
         "data.dev is only reported on.  Which model answers zero-shot and how it is "
         "asked "
-        "(label texts, codes or names, PMI, rotations, temperature) is chosen on "
-        "data.dev, "
-        "or on data.train where there is no dev.\n\n"
+        "(label texts free or held to, codes or names, PMI, rotations, temperature) is "
+        "chosen on data.dev, or on data.train where there is no dev.\n\n"
         "The result is one file, bound to the digests of contract, weights and "
         "tokenizers; "
         "`stint decide` refuses it with any other.",

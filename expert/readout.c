@@ -12,6 +12,7 @@ static const char *const turn_ends[] = {"<|im_end|>", "<|eot_id|>", "<end_of_tur
 
 static const char *const mode_names[] = {
     [READOUT_TEXT] = "text",
+    [READOUT_HELD] = "held",
     [READOUT_CODES] = "codes",
     [READOUT_NAMES] = "names",
 };

@@ -1,12 +1,14 @@
 /* expert/readout.h - answer a question with a model and no examples.
  *
  * A decoder reads instructions, options and input in a prompt (contract first, so that
- * all inputs share its beginning, which is run once) and is asked in one of two ways:
+ * all inputs share its beginning, which is run once) and is asked in one of three ways:
  *
  *   text   the exact probability of each option's value as the reply, over a trie of
- * their tokens, end of turn included codes  options are lettered A, B, ... and the reply
- * is one letter: each code must be exactly one token of its own in its place, or this way
- * is refused
+ *          their tokens, end of turn included
+ *   held   the same when nothing but an option can be said: each token's probability
+ * among those that some option goes on with.  Runs only where options part codes  options
+ * are lettered A, B, ... and the reply is one letter: each code must be exactly one token
+ * of its own in its place, or this way is refused
  *
  * An encoder is asked by `names`: cosine between the input and each option's name and
  * description.
@@ -32,6 +34,7 @@ enum { READOUT_MAX_ROTATIONS = 8 };
 
 typedef enum readout_mode {
     READOUT_TEXT,
+    READOUT_HELD,
     READOUT_CODES,
     READOUT_NAMES, /* encoders only */
 } readout_mode;
@@ -43,7 +46,7 @@ typedef struct readout_opts {
     double temperature; /* > 0 */
 } readout_opts;
 
-const char *readout_mode_name(readout_mode mode); /* "text", "codes", "names" */
+const char *readout_mode_name(readout_mode mode); /* "text", "held", ... */
 
 /* What is used while nothing has been tuned: label texts with PMI for a decoder, names
  * for an encoder. */
@@ -63,7 +66,7 @@ void readout_free(readout *r); /* NULL allowed */
 
 /* Probabilities of the options [n_options], summing to 1.  *ret_mass (may be NULL) is the
  * probability that the model puts on the options at all, mean over rotations; NaN for
- * names. */
+ * held and names. */
 ST_NODISCARD int readout_decide(readout *r, const char *text, size_t len,
                                 double *ret_probs, double *ret_mass, st_err *err);
 
@@ -88,7 +91,7 @@ ST_NODISCARD int readout_raw_many(readout *r, const char *const *texts,
  * not set.  Returns the mean probability mass on the options. */
 double readout_combine(const readout_opts *opts, uint32_t n, const double *logp,
                        const double *neutral, double *ret_probs);
-/* Tokens that one decision about this text runs. */
+/* Tokens that one decision about this text runs at most. */
 ST_NODISCARD int readout_cost(readout *r, const char *text, size_t len,
                               uint64_t *ret_tokens, st_err *err);
 
@@ -100,7 +103,7 @@ typedef struct readout_trial {
     double us; /* microseconds a decision */
 } readout_trial;
 typedef struct readout_tuning {
-    readout_trial trials[16];
+    readout_trial trials[24];
     uint32_t n_trials; /* 0: the model cannot be asked; `refused` says why */
     uint32_t n_rows;   /* that were used */
     uint32_t best;     /* index of the trial with the lowest NLL */

@@ -29,6 +29,11 @@ typedef struct jobs {
     uint64_t n_pages; /* that they may take */
 } jobs;
 
+static bool is_held(const readout *r)
+{
+    return r->opts.mode == READOUT_HELD;
+}
+
 /* A sequence that holds as much of `prompt` as the view has run already, never all. */
 static int start_sequence(const readout *r, const view *v, const tok_ids *prompt,
                           seq **ret_seq, st_err *err)
@@ -64,7 +69,7 @@ static void jobs_clear(jobs *all)
     all->n_pages = 0;
 }
 
-static int jobs_run(jobs *all, st_err *err)
+static int jobs_run(const readout *r, jobs *all, st_err *err)
 {
     options_request q[JOBS];
     for (uint32_t i = 0; i < all->n; i++) {
@@ -74,6 +79,7 @@ static int jobs_run(jobs *all, st_err *err)
                                  .s = j->s,
                                  .tokens = j->prompt.ids + done,
                                  .n = (uint32_t)j->prompt.n - done,
+                                 .held = is_held(r),
                                  .ret_logp = j->ret_logp};
     }
     int rc = options_score_many(q, all->n, err);
@@ -83,9 +89,10 @@ static int jobs_run(jobs *all, st_err *err)
 
 /* The most pages that a job takes: its tokens, the nodes of its tree, and a shared page
  * that it writes into. */
-static uint64_t pages_of(const engine *e, const job *j)
+static uint64_t pages_of(const readout *r, const job *j)
 {
-    uint64_t nodes = options_n_run(j->view->replies, false);
+    const engine *e = r->lm->engine;
+    uint64_t nodes = options_n_run(j->view->replies, is_held(r));
     if (nodes > engine_max_batch(e))
         nodes = engine_max_batch(e);
     return (j->prompt.n + nodes) / KV_PAGE_TOKENS + 2;
@@ -95,17 +102,16 @@ static uint64_t pages_of(const engine *e, const job *j)
 static int job_add(const readout *r, jobs *all, const view *v, tok_ids *prompt,
                    double *ret_logp, st_err *err)
 {
-    const engine *e = r->lm->engine;
     st_err why = {0};
     job j = {.view = v, .prompt = *prompt, .ret_logp = ret_logp};
-    uint64_t pages = pages_of(e, &j);
-    bool full = all->n == JOBS || all->n_pages + pages > engine_free_pages(e);
-    int rc = full && all->n > 0 ? jobs_run(all, &why) : 0;
+    uint64_t pages = pages_of(r, &j);
+    bool full = all->n == JOBS || all->n_pages + pages > engine_free_pages(r->lm->engine);
+    int rc = full && all->n > 0 ? jobs_run(r, all, &why) : 0;
     if (rc == 0)
         rc = start_sequence(r, v, prompt, &j.s, &why);
     if (rc == ST_EBUSY && all->n > 0) { /* no sequence left */
         why = (st_err){0};
-        rc = jobs_run(all, &why);
+        rc = jobs_run(r, all, &why);
         if (rc == 0)
             rc = start_sequence(r, v, prompt, &j.s, &why);
     }
@@ -154,7 +160,7 @@ int readout_raw_many(readout *r, const char *const *texts, const size_t *lens, u
             st_err_set(err, rc, "%s", why.message);
     }
     if (rc == 0)
-        rc = jobs_run(&all, err);
+        rc = jobs_run(r, &all, err);
     jobs_clear(&all);
     return rc;
 }
@@ -170,7 +176,7 @@ int readout_raw(readout *r, const char *text, size_t len, double *ret_logp, st_e
         return names_score(r->names, text, len, ret_logp, err);
     int rc = text_add(r, &all, text, len, ret_logp, err);
     if (rc == 0)
-        rc = jobs_run(&all, err);
+        rc = jobs_run(r, &all, err);
     jobs_clear(&all);
     return rc;
 }
@@ -218,7 +224,9 @@ double readout_combine(const readout_opts *opts, uint32_t n, const double *logp,
         sum += ret_probs[i] = exp(ret_probs[i]);
     for (uint32_t i = 0; i < n; i++)
         ret_probs[i] /= sum;
-    return opts->mode == READOUT_NAMES ? (double)NAN : mass < 1 ? mass : 1;
+    if (opts->mode == READOUT_NAMES || opts->mode == READOUT_HELD)
+        return (double)NAN;
+    return mass < 1 ? mass : 1;
 }
 
 /* All that the answers to the neutral input depend on beside the engine. */

@@ -224,8 +224,9 @@ out:
     return rc;
 }
 
-/* How many rows, and with how many rotations, the token budget pays for: both modes are
- * run.  Rotations are given up before there are fewer than MIN_ROWS rows. */
+/* How many rows, and with how many rotations, the token budget pays for: label texts
+ * and codes are run; what held texts cost beside them does not count.  Rotations are
+ * given up before there are fewer than MIN_ROWS rows. */
 static int plan(tuner *t, const question_row *rows, uint32_t n_rows, uint64_t max_tokens,
                 st_err *err)
 {
@@ -282,7 +283,8 @@ static int try_modes(tuner *t, readout_tuning *tuning, st_err *err)
         const char *what;
     } ways[] = {{READOUT_NAMES, "reading names"},
                 {READOUT_TEXT, "reading label texts"},
-                {READOUT_CODES, "reading codes"}};
+                {READOUT_CODES, "reading codes"},
+                {READOUT_HELD, "reading held label texts"}};
     bool encoder = readout_default(t->lm).mode == READOUT_NAMES;
     int rc = 0;
     for (size_t i = 0; i < ST_COUNT(ways) && rc == 0; i++) {

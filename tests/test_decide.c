@@ -545,6 +545,7 @@ static void many_texts_are_answered_like_one(void **state)
                               "A sheet of paper is flat; what is a wheel?";
     static const readout_opts ways[] = {{READOUT_TEXT, true, 2, 1},
                                         {READOUT_CODES, false, 1, 1},
+                                        {READOUT_HELD, true, 4, 1},
                                         {READOUT_TEXT, false, 1, 2}};
     const char *texts[TEXTS];
     size_t lens[TEXTS];
@@ -597,6 +598,7 @@ static void many_texts_are_answered_like_one(void **state)
                     continue;
                 assert_memory_equal(got[i], want[i], sizeof got[i]);
                 assert_memory_equal(&mass[i], &want_mass[i], sizeof mass[i]);
+                assert_int_equal(isnan(mass[i]) != 0, ways[w].mode == READOUT_HELD);
             }
             assert_int_equal(
                 readout_decide_many(r, NULL, NULL, 0, NULL, NULL, NULL, NULL), 0);
@@ -758,7 +760,7 @@ static void tuning_picks_the_lowest(void **state)
         fail_msg("%s", err.message);
     assert_in_range(t.n_rows, 8, 24);
     assert_true(t.n_trials >= 6);
-    assert_true(t.n_trials == 12 || t.refused[0]);
+    assert_true(t.n_trials == 18 || t.refused[0]);
     for (uint32_t i = 0; i < t.n_trials; i++) {
         assert_true(t.trials[i].nll >= 0 && t.trials[i].nll < log(4) + 0.01);
         assert_true(t.trials[t.best].nll <= t.trials[i].nll + 0.051);
