@@ -65,8 +65,8 @@ static inline uint32_t kmat_panels(const kmat *m)
 
 /* Rows of activations.  `x` always; `q` only when the weights are quantised: kact_bytes()
  * bytes of the caller, 64-byte aligned, valid after kern.quant has seen every row.  Its
- * layout (blocks of 32 columns, all rows of a block together) is private to this room, so
- * a part of the rows is not a kact: gather the floats and quantise again. */
+ * layout (blocks of 32 columns, many rows of a block together) is private to this room,
+ * so a part of the rows is not a kact: gather the floats and quantise again. */
 typedef struct kqact kqact;
 typedef struct kact {
     uint32_t n; /* rows (tokens) */

@@ -102,7 +102,7 @@ static inline int kfmt_most(kfmt f)
     return (1 << bits) - 1;
 }
 
-/* One activation block: 32 columns of a token.  Token t of block b is at [b * n + t]. */
+/* One activation block: 32 columns of a token; kact_at() tells where it is. */
 struct kqact {
     int8_t q[KERN_QBLOCK];
     float d;        /* scale */
@@ -119,6 +119,18 @@ static inline uint32_t fine_slots(uint32_t blocks)
 {
     uint32_t slots = (blocks + 7) / 8;
     return slots < FINE_MAX ? slots : FINE_MAX;
+}
+
+/* Block 0 of row t; *ret_stride blocks on is block 1, and the fine blocks follow the
+ * last. Groups of GROUP_TOKENS rows (the last may have fewer) lie by themselves, block by
+ * block, so that a group stays in the caches: a stride of all rows, often a power of two,
+ * would use a few of their sets. */
+static inline kqact *kact_at(const kact *x, uint32_t t, uint32_t *ret_stride)
+{
+    const uint32_t blocks = x->cols / KERN_QBLOCK + (x->cols % KERN_QBLOCK != 0);
+    const uint32_t in_group = t % GROUP_TOKENS, left = x->n - (t - in_group);
+    *ret_stride = left < GROUP_TOKENS ? left : GROUP_TOKENS;
+    return x->q + (t - in_group) * ((size_t)blocks + fine_slots(blocks)) + in_group;
 }
 
 /* An expanded block of weights; STRIP_BLOCKS of them are a strip. */
@@ -165,6 +177,8 @@ typedef struct fine_run {
 typedef struct token_group {
     uint32_t t; /* the first */
     uint32_t n;
+    const kqact *q; /* its block 0 */
+    uint32_t stride;
     uint32_t n_runs;
     fine_run runs[GROUP_TOKENS * FINE_MAX];
     uint8_t every[GROUP_TOKENS];            /* 0, 1, 2 ... */

@@ -54,19 +54,18 @@ static void strip_mul(const panel_job *j, uint32_t b, uint32_t nb, const kqact *
 }
 
 static void quant_group(const kparts *p, const kmat *w, const unsigned char *panel,
-                        const kact *x, const token_group *g, float (*acc)[KERN_PANEL])
+                        const token_group *g, float (*acc)[KERN_PANEL])
 {
     const uint32_t blocks = w->cols / KERN_QBLOCK;
     kblock strip[STRIP_BLOCKS];
     panel_job j = {p, w, panel, kfmt_of(w->type), g->n > p->few_most ? strip : NULL, 0};
     uint32_t run = 0;
-    acc_clear(acc, g->n);
     for (; j.b0 < blocks; j.b0 += STRIP_BLOCKS) {
         uint32_t nb = min_u32(blocks - j.b0, STRIP_BLOCKS);
         if (j.strip)
             p->expand(w, panel, j.b0, nb, strip);
-        strip_mul(&j, j.b0, nb, x->q + j.b0 * (size_t)x->n + g->t, x->n, g->n, g->every,
-                  acc);
+        strip_mul(&j, j.b0, nb, g->q + j.b0 * (size_t)g->stride, g->stride, g->n,
+                  g->every, acc);
         for (; run < g->n_runs && g->runs[run].block < j.b0 + nb; run++) {
             const fine_run *r = &g->runs[run];
             strip_mul(&j, r->block, 1, g->act + r->first, r->n, r->n, g->token + r->first,
@@ -83,7 +82,6 @@ static void float_group(const kparts *p, const kmat *w, const unsigned char *pan
         p->fone(w->type, panel, w->cols, x->x + t * (size_t)x->cols, acc[0]);
         return;
     }
-    acc_clear(acc, n);
     for (uint32_t c = 0; c < w->cols; c += STRIP_COLS) {
         uint32_t nc = min_u32(w->cols - c, STRIP_COLS);
         const float *s = room[0];
@@ -100,8 +98,9 @@ static void group_mul(const kparts *p, const kmat *w, uint32_t panel, const kact
                       const token_group *g, float (*acc)[KERN_PANEL])
 {
     const unsigned char *at = panel_at(w, panel);
+    acc_clear(acc, g->n);
     if (kfmt_of(w->type).bunch)
-        quant_group(p, w, at, x, g, acc);
+        quant_group(p, w, at, g, acc);
     else
         float_group(p, w, at, x, g->t, g->n, acc);
 }
@@ -114,7 +113,10 @@ static void group_make(const kmat *w, const kact *x, uint32_t t, uint32_t n,
     g->n_runs = 0;
     for (uint32_t i = 0; i < n; i++)
         g->every[i] = (uint8_t)i;
-    if (x->fine && kfmt_of(w->type).bunch)
+    if (!kfmt_of(w->type).bunch)
+        return;
+    g->q = kact_at(x, t, &g->stride);
+    if (x->fine)
         fine_gather(x, g);
 }
 

@@ -248,10 +248,11 @@ void kqact_make(const float *x, uint32_t n, kqact *a)
 void quant_c(const kact *x, uint32_t row0, uint32_t row1)
 {
     for (uint32_t t = row0; t < row1; t++) {
-        for (uint32_t c = 0; c < x->cols; c += KERN_QBLOCK) {
+        uint32_t stride;
+        kqact *to = kact_at(x, t, &stride);
+        for (uint32_t c = 0; c < x->cols; c += KERN_QBLOCK, to += stride) {
             uint32_t n = x->cols - c < KERN_QBLOCK ? x->cols - c : KERN_QBLOCK;
-            kqact_make(x->x + t * (size_t)x->cols + c, n,
-                       x->q + c / KERN_QBLOCK * (size_t)x->n + t);
+            kqact_make(x->x + t * (size_t)x->cols + c, n, to);
         }
     }
 }

@@ -8,10 +8,10 @@
  * cost of these blocks only (measured on SmolLM2: 7 % of the products, half of the
  * divergence).
  *
- * Row t of `n` keeps up to fine_slots() blocks after the plain ones, at [(blocks + k) * n
- * + t], rising by block number; a slot that is not used has the number FINE_NONE.  A
- * product adds the fine blocks of a strip in that order after its plain ones, so the
- * result of (row, token) does not depend on which tokens are multiplied together. */
+ * A row keeps up to fine_slots() blocks after its plain ones, rising by block number; a
+ * slot that is not used has the number FINE_NONE.  A product adds the fine blocks of a
+ * strip in that order after its plain ones, so the result of (row, token) does not depend
+ * on which tokens are multiplied together. */
 #include "kernels/kern_c.h"
 
 #include <string.h>
@@ -78,8 +78,11 @@ static void row_refine(const float *x, kqact *a, uint32_t n, uint32_t blocks)
 
 void kact_refine(const kact *x, uint32_t row0, uint32_t row1)
 {
-    for (uint32_t t = row0; t < row1; t++)
-        row_refine(x->x + t * (size_t)x->cols, x->q + t, x->n, x->cols / KERN_QBLOCK);
+    for (uint32_t t = row0; t < row1; t++) {
+        uint32_t stride;
+        kqact *a = kact_at(x, t, &stride);
+        row_refine(x->x + t * (size_t)x->cols, a, stride, x->cols / KERN_QBLOCK);
+    }
 }
 
 /* ---- products ---- */
@@ -112,12 +115,12 @@ static void keys_sort(fine_key *keys, uint32_t n, uint32_t blocks)
 void fine_gather(const kact *x, token_group *g)
 {
     const uint32_t blocks = x->cols / KERN_QBLOCK, slots = fine_slots(blocks);
-    const kqact *fine = x->q + blocks * (size_t)x->n + g->t;
+    const kqact *fine = g->q + blocks * (size_t)g->stride;
     fine_key keys[GROUP_TOKENS * FINE_MAX];
     uint32_t n = 0;
     for (uint32_t t = 0; t < g->n; t++) {
         for (uint32_t k = 0; k < slots; k++) {
-            uint32_t block = fine[k * (size_t)x->n + t].block;
+            uint32_t block = fine[k * (size_t)g->stride + t].block;
             if (block == FINE_NONE)
                 break;
             keys[n++] = (fine_key){block, (uint8_t)t, (uint8_t)k};
@@ -130,6 +133,6 @@ void fine_gather(const kact *x, token_group *g)
             g->runs[g->n_runs++] = (fine_run){keys[i].block, i, 0};
         g->runs[g->n_runs - 1].n++;
         g->token[i] = keys[i].token;
-        g->act[i] = fine[keys[i].slot * (size_t)x->n + keys[i].token];
+        g->act[i] = fine[keys[i].slot * (size_t)g->stride + keys[i].token];
     }
 }

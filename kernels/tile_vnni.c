@@ -17,6 +17,20 @@ ST_INLINE int tile_most(kfmt f)
     return f.halves ? 8 : 12;
 }
 
+typedef struct act_four {
+    int8_t q[4];
+} act_four;
+
+/* The activations are broadcast as they are read.  Written out: gcc 12 would load them
+ * first, and copy every sum around the intrinsic. */
+ST_INLINE ivec dot_add(ivec sum, bvec u, const int8_t *q)
+{
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0"
+            : "+v"(sum)
+            : "v"(u), "m"(*(const act_four *)(const void *)q));
+    return sum;
+}
+
 ST_INLINE void dots(kfmt f, int n, int h, const bvec *u, const kqact *x, ivec *sum)
 {
     const bvec lift = _mm512_set1_epi8((char)(128 - (1 << f.shift)));
@@ -27,7 +41,7 @@ ST_INLINE void dots(kfmt f, int n, int h, const bvec *u, const kqact *x, ivec *s
         const bvec w = f.has_min ? u[g] : _mm512_add_epi8(u[g], lift);
         for (int t = 0; t < n; t++) {
             ivec *to = n == 1 && g % 2 ? &other : &sum[t];
-            *to = _mm512_dpbusd_epi32(*to, w, bv_four(x[t].q + 16 * h + 4 * g));
+            *to = dot_add(*to, w, x[t].q + 16 * h + 4 * g);
         }
     }
     if (n == 1)

@@ -234,8 +234,9 @@ ST_INLINE void quant_vec(const kact *x, uint32_t row0, uint32_t row1)
     const uint32_t whole = x->cols / KERN_QBLOCK, rest = x->cols % KERN_QBLOCK;
     for (uint32_t t = row0; t < row1; t++) {
         const float *row = x->x + t * (size_t)x->cols;
-        kqact *a = x->q + t;
-        for (uint32_t b = 0; b < whole; b++, a += x->n)
+        uint32_t stride;
+        kqact *a = kact_at(x, t, &stride);
+        for (uint32_t b = 0; b < whole; b++, a += stride)
             block_quant(row + (size_t)b * KERN_QBLOCK, a);
         if (rest)
             kqact_make(row + (size_t)whole * KERN_QBLOCK, rest, a);
