@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -80,4 +81,9 @@ char *st_strdup(const char *s)
 void st_free(void *p)
 {
     free(p);
+}
+
+void st_mem_trim(void)
+{
+    (void)malloc_trim(0);
 }

@@ -21,6 +21,8 @@ void *st_large_n(size_t count, size_t size);
 void *st_dup(const void *p, size_t bytes); /* copy of the bytes plus one NUL byte */
 char *st_strdup(const char *s);
 void st_free(void *p); /* NULL allowed */
+/* After much was freed that will not be needed again: give it back to the system. */
+void st_mem_trim(void);
 
 bool st_mul_ok(size_t a, size_t b, size_t *ret_product); /* false on overflow */
 bool st_add_ok(size_t a, size_t b, size_t *ret_sum);     /* false on overflow */

@@ -73,6 +73,7 @@ int lm_open(const char *path, const lm_opts *opts, lm **ret_lm, st_err *err)
         goto fail;
     }
     gguf_close(g);
+    st_mem_trim(); /* what reading the file took */
     *ret_lm = l;
     return 0;
 fail:
