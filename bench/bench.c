@@ -103,9 +103,7 @@ static int session_start(session *s, st_err *err)
     for (int i = 0; i < BENCH_TOKENS; i++)
         s->b.tokens[i] = (int32_t)st_rng_below(&rng, s->b.info->n_vocab);
     if (s->b.info->has_head) {
-        size_t n;
-        if (st_mul_ok(BENCH_STREAMS, s->b.info->n_vocab, &n))
-            s->b.logits = st_alloc_n(n, sizeof *s->b.logits);
+        s->b.logits = st_alloc_n(s->b.info->n_vocab, sizeof *s->b.logits);
         if (!s->b.logits)
             return st_err_set(err, ST_ENOMEM, "no memory for logits");
     }

@@ -17,7 +17,7 @@ typedef struct bench {
     engine *engine;
     size_t kv_token_bytes; /* keys and values of one token, all layers */
     int32_t tokens[BENCH_TOKENS];
-    float *logits; /* [BENCH_STREAMS, n_vocab]; NULL without a head */
+    float *logits; /* [n_vocab]; NULL without a head */
 } bench;
 
 typedef struct bench_work { /* one repetition */
