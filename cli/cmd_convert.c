@@ -69,7 +69,13 @@ const cli_command cli_convert = {
     .details =
         "Reads config.json, model.safetensors, tokenizer.json or vocab.txt, and the\n"
         "pooling of sentence-transformers. Families: bert. What cannot be expressed\n"
-        "is refused by name; OUT.gguf is written whole or not at all.",
+        "is refused by name; OUT.gguf is written whole or not at all.\n"
+        "\n"
+        "Tasks read f16 in 8 bits, so they are as fast with it as with q8_0; q8_0 "
+        "halves\n"
+        "the file, and `stint embed` is then as fast and as exact as a task (cosine "
+        "0.9992\n"
+        "or better with the vectors of f16).",
     .example = "stint convert all-MiniLM-L6-v2/ minilm.gguf",
     .run = run,
 };
