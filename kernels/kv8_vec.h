@@ -269,15 +269,23 @@ static bool kv8_strays(const kview *v, uint32_t b)
     return first < last && v->n_extra && (uint64_t)b * KV8_PAGE + last > kv8_extra0(v);
 }
 
-/* Block b of a token whose positions stand here and there, in a page of its own. */
-static void kv8_gather(const kv8_run *r, const kview *v, uint32_t b, uint32_t first,
-                       uint32_t last)
+/* Block b of a token whose last positions stand in other slots, in a page of its own. The
+ * sequence's part of it stays there for the next token: `had` sees the same part. */
+static void kv8_gather(const kv8_run *r, const kview *v, uint32_t b, uint32_t last,
+                       const kview *had)
 {
     const kkv *kv = r->a->kv;
-    unsigned char *keys = r->spare, *values = keys + kv8_head_bytes(kv->dim_k);
-    for (uint32_t j = first; j < last; j++) {
-        uint32_t p = b * KV8_PAGE + j;
-        uint32_t slot = p < v->hi ? p : v->extra[p - kv8_extra0(v)];
+    const size_t key_bytes = kv8_head_bytes(kv->dim_k);
+    unsigned char *keys = r->spare, *values = keys + key_bytes;
+    const uint32_t from = b * KV8_PAGE, own = v->hi > from ? v->hi - from : 0;
+    const uint32_t extra0 = kv8_extra0(v);
+    if (own > 0 && !(had && had->hi == v->hi)) {
+        memcpy(keys, kkv_keys(kv, r->a->pages[b], r->kv_head), key_bytes);
+        memcpy(values, kkv_values(kv, r->a->pages[b], r->kv_head),
+               kv8_head_bytes(kv->dim_v));
+    }
+    for (uint32_t j = extra0 > from ? extra0 - from : 0; j < last; j++) {
+        uint32_t slot = v->extra[from + j - extra0];
         uint32_t page = r->a->pages[slot / KV8_PAGE], s = slot % KV8_PAGE;
         kv8_key_copy(kv->dim_k, keys, j, kkv_keys(kv, page, r->kv_head), s);
         kv8_value_copy(kv->dim_v, values, j, kkv_values(kv, page, r->kv_head), s);
@@ -290,6 +298,7 @@ static void kv8_tokens_run(kv8_run *r, const kview *views, uint32_t n, uint32_t 
     const kkv *kv = r->a->kv;
     for (uint32_t t = 0; t < n * r->n_heads; t++)
         kv8_lanes(&views[t / r->n_heads], b, &r->first[t], &r->last[t]);
+    const kview *had = NULL; /* gathered last */
     for (uint32_t t = 0; t < n;) {
         uint32_t end = t;
         while (end < n && !kv8_strays(&views[end], b))
@@ -303,7 +312,8 @@ static void kv8_tokens_run(kv8_run *r, const kview *views, uint32_t n, uint32_t 
             continue;
         }
         uint32_t row = t * r->n_heads;
-        kv8_gather(r, &views[t], b, r->first[row], r->last[row]);
+        kv8_gather(r, &views[t], b, r->last[row], had);
+        had = &views[t];
         kv8_block_run(r, row, row + r->n_heads, r->spare,
                       r->spare + kv8_head_bytes(kv->dim_k));
         t++;
