@@ -35,6 +35,9 @@
  * request's own probabilities and not of the passes that it is cut into, so who else is
  * in a pass and how many nodes fit it change no byte.
  *
+ * Many questions on one input: run the input once, fork its sequence for each question,
+ * and score the forks together.  None of them sees, or changes a byte of, another.
+ *
  * Threads: the engine's owner. */
 #ifndef ENGINE_OPTIONS_H
 #define ENGINE_OPTIONS_H
