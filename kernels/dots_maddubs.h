@@ -59,45 +59,12 @@ ST_INLINE void dots(kfmt f, int n, int h, const bvec *u, const kqact *x, ivec *s
     }
 }
 
-#include "kernels/tile_vec.h"
+#include "kernels/block_vec.h"
 
-/* A format of the same kind: range of codes, offset, minimum, halves. */
-static st_dtype kind_of(kfmt f)
+static void direct_part(const kmat *w, const unsigned char *panel, uint32_t b0,
+                        uint32_t nb, const kqact *x, size_t stride, uint32_t n,
+                        const uint8_t *at, float (*acc)[KERN_PANEL])
 {
-    if (kfmt_most(f) == 255)
-        return ST_Q8_0;
-    if (f.halves)
-        return f.has_min ? ST_Q2_K : f.shift == 2 ? ST_Q3_K : ST_Q6_K;
-    if (kfmt_most(f) == 15)
-        return f.has_min ? ST_Q4_1 : ST_Q4_0;
-    return f.has_min ? ST_Q5_1 : ST_Q5_0;
-}
-
-static void tile_part(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
-                      size_t stride, uint32_t n, const uint8_t *at,
-                      float (*acc)[KERN_PANEL])
-{
-    switch ((unsigned)kind_of(*f)) {
-#define KIND_CASE(type)                                                                  \
-    case type:                                                                           \
-        kind_tile(kfmt_of(type), s, nb, x, stride, n, at, acc);                          \
-        break;
-        KIND_CASE(ST_Q8_0)
-        KIND_CASE(ST_Q2_K)
-        KIND_CASE(ST_Q3_K)
-        KIND_CASE(ST_Q6_K)
-        KIND_CASE(ST_Q4_1)
-        KIND_CASE(ST_Q4_0)
-        KIND_CASE(ST_Q5_1)
-        KIND_CASE(ST_Q5_0)
-#undef KIND_CASE
-    }
-}
-
-static void few_part(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
-                     const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
-                     float (*acc)[KERN_PANEL])
-{
-    few_vec(w, panel, b0, nb, x, stride, n, at, acc);
+    direct_vec(w, panel, b0, nb, x, stride, n, at, acc);
 }
 #endif

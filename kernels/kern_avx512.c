@@ -4,18 +4,11 @@
 #include "kernels/table_vec.h"
 #include "kernels/tile.h"
 
-#define TILE_SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
-
-ST_INLINE int tile_most(kfmt f)
-{
-    return f.halves ? 8 : 12;
-}
-
 #include "kernels/dots_maddubs.h"
 
-static const kparts parts = {expand_part, tile_part,  few_part, 4,
+static const kparts parts = {expand_part, NULL,       direct_part, GROUP_TOKENS,
                              widen_part,  ftile_part, fone_part};
-static const kparts parts_vnni = {expand_part, tile_vnni,  few_vnni, 4,
+static const kparts parts_vnni = {expand_part, NULL,       direct_vnni, GROUP_TOKENS,
                                   widen_part,  ftile_part, fone_part};
 
 static void matmul_avx512(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1,

@@ -9,12 +9,6 @@
 
 #define TILE_SIZES(X) X(1) X(2) X(3) X(4)
 
-ST_INLINE int tile_most(kfmt f)
-{
-    (void)f;
-    return 4;
-}
-
 /* Four activations, four times. */
 ST_INLINE int8x16_t act_load(const int8_t *q)
 {
@@ -57,14 +51,14 @@ static void tile_part(const kfmt *f, const kblock *s, uint32_t nb, const kqact *
     tile_vec(f, s, nb, x, stride, n, at, acc);
 }
 
-static void few_part(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
-                     const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
-                     float (*acc)[KERN_PANEL])
+static void direct_part(const kmat *w, const unsigned char *panel, uint32_t b0,
+                        uint32_t nb, const kqact *x, size_t stride, uint32_t n,
+                        const uint8_t *at, float (*acc)[KERN_PANEL])
 {
-    few_vec(w, panel, b0, nb, x, stride, n, at, acc);
+    direct_vec(w, panel, b0, nb, x, stride, n, at, acc);
 }
 
-static const kparts parts = {expand_part, tile_part,  few_part, 1,
+static const kparts parts = {expand_part, tile_part,  direct_part, 1,
                              widen_part,  ftile_part, fone_part};
 
 static void matmul_neon(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1,

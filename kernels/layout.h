@@ -34,7 +34,7 @@ enum {
     STRIP_BLOCKS = 8,  /* blocks of 32 columns that are expanded at a time */
     STRIP_COLS = 64,   /* columns of float weights that are widened at a time */
     GROUP_TOKENS = 96, /* tokens that share one expansion: a multiple of every tile */
-    TILE_TOKENS = 12,  /* most tokens that share a register of weights */
+    TILE_TOKENS = 4,   /* most tokens that share a register of an expanded block */
     FINE_MAX = 8,      /* most refined blocks of a row */
     Q_NIBBLES = 1,
     Q_PAIRS = 2,
@@ -148,14 +148,14 @@ typedef struct kparts {
     void (*expand)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
                    kblock *s);
     /* acc[at[t]] += strip x token t, t < n; x is token 0 at block b0, `stride` tokens
-     * from block to block. */
+     * from block to block.  NULL where `direct` is best for any number of tokens. */
     void (*tile)(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
                  size_t stride, uint32_t n, const uint8_t *at, float (*acc)[KERN_PANEL]);
-    /* expand and tile in one, the same bytes, for at most few_most tokens. */
-    void (*few)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
-                const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
-                float (*acc)[KERN_PANEL]);
-    uint32_t few_most;
+    /* The same from the panel as it lies, the same bytes, for at most direct_most. */
+    void (*direct)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+                   const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
+                   float (*acc)[KERN_PANEL]);
+    uint32_t direct_most;
     /* Widen nc columns from c0 of a float panel. */
     void (*widen)(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
                   kfstrip s);

@@ -1,10 +1,11 @@
 /* kernels/matmul.c - the loops around the parts that each ISA brings.
  *
- * For each panel, for each group of tokens: strips are expanded one after another and
- * multiplied with all tokens of the group, so that many tokens pay once for expansion and
- * the working set (a strip, and the activations under it) stays in the first cache.  The
- * accumulators of a group wait on the stack between strips; an addition chain belongs to
- * one (row, token) and runs over the columns in order, whatever the grouping. */
+ * For each group of tokens, for each panel: strips of blocks are multiplied with all
+ * tokens of the group, so that the activations under a strip stay in the first cache;
+ * where the registers do not hold a block and there are many tokens, a strip is expanded
+ * first.  The accumulators of a group wait on the stack between strips; an addition chain
+ * belongs to one (row, token) and runs over the columns in order, whatever the grouping.
+ */
 #include "kernels/layout.h"
 
 #include <assert.h>
@@ -38,7 +39,7 @@ typedef struct panel_job {
     const kmat *w;
     const unsigned char *panel;
     kfmt f;
-    kblock *strip; /* NULL: so few tokens that the panel is multiplied as it lies */
+    kblock *strip; /* NULL: the panel is multiplied as it lies */
     uint32_t b0;   /* the strip's first block */
 } panel_job;
 
@@ -50,7 +51,7 @@ static void strip_mul(const panel_job *j, uint32_t b, uint32_t nb, const kqact *
     if (j->strip)
         j->p->tile(&j->f, j->strip + (b - j->b0), nb, x, stride, n, at, acc);
     else
-        j->p->few(j->w, j->panel, b, nb, x, stride, n, at, acc);
+        j->p->direct(j->w, j->panel, b, nb, x, stride, n, at, acc);
 }
 
 static void quant_group(const kparts *p, const kmat *w, const unsigned char *panel,
@@ -58,7 +59,8 @@ static void quant_group(const kparts *p, const kmat *w, const unsigned char *pan
 {
     const uint32_t blocks = w->cols / KERN_QBLOCK;
     kblock strip[STRIP_BLOCKS];
-    panel_job j = {p, w, panel, kfmt_of(w->type), g->n > p->few_most ? strip : NULL, 0};
+    panel_job j = {p, w, panel, kfmt_of(w->type), g->n > p->direct_most ? strip : NULL,
+                   0};
     uint32_t run = 0;
     for (; j.b0 < blocks; j.b0 += STRIP_BLOCKS) {
         uint32_t nb = min_u32(blocks - j.b0, STRIP_BLOCKS);

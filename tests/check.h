@@ -43,8 +43,9 @@ void check_matmul(check *c);
 void check_ops(check *c);
 void check_attn(check *c);
 
-/* Nanoseconds of one call, the best of several runs. */
+/* Nanoseconds of this thread in one call, the best of several runs. */
 double bench_ns(void (*run)(void *), void *arg);
 void bench_matmul(const kern *k);
+void bench_rows(const kern *k);
 void bench_ops(const kern *k);
 #endif

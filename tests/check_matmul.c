@@ -161,12 +161,6 @@ void check_matmul(check *c)
     c->what = "";
 }
 
-static void run_matmul(void *arg)
-{
-    setup *s = arg;
-    s->k->matmul(&s->m, &s->x, 0, kmat_panels(&s->m), s->y, s->m.rows);
-}
-
 static void run_quant(void *arg)
 {
     setup *s = arg;
@@ -179,20 +173,7 @@ static void run_row(void *arg)
     s->k->row(&s->m, 5, s->y);
 }
 
-/* 1: in the last cache; the large one comes from memory. */
-static double gmacs(const kern *k, st_dtype type, uint32_t rows, uint32_t cols,
-                    uint32_t n)
-{
-    st_rng rng = {3};
-    setup s = setup_make(&rng, type, rows, cols, n, FILL_PLAIN);
-    s.k = k;
-    k->quant(&s.x, 0, n);
-    double ns = bench_ns(run_matmul, &s);
-    setup_free(&s);
-    return (double)rows * cols * n / ns;
-}
-
-static void bench_rest(const kern *k)
+void bench_rows(const kern *k)
 {
     st_rng rng = {3};
     setup s = setup_make(&rng, ST_Q4_K, 1536, 512, 64, FILL_PLAIN);
@@ -213,30 +194,4 @@ static void bench_rest(const kern *k)
     printf("  %-28s %8.2f GB/s\n", "pack Q4_K", 20.0 * (double)bytes / ns);
     st_free(blocks);
     setup_free(&s);
-}
-
-void bench_matmul(const kern *k)
-{
-    printf("%s: G MAC/s                    1 token  64 tokens | 1 token from memory "
-           "(GB/s)\n",
-           st_isa_name(k->isa));
-    for (size_t i = 0; i < ST_COUNT(check_types); i++) {
-        st_dtype type = check_types[i];
-        uint32_t cols = st_dtype_get((uint32_t)type)->block == 256 ? 512 : 576;
-        uint32_t many = k->isa == ST_ISA_C ? 4 : 64;
-        double one = gmacs(k, type, 1536, cols, 1);
-        double all = gmacs(k, type, 1536, cols, many);
-        printf("  1536 x %u %-14s %10.2f %10.2f", cols,
-               st_dtype_get((uint32_t)type)->name, one, all);
-        if (k->isa != ST_ISA_C) {
-            size_t bytes;
-            uint32_t rows = 98304 / (type == ST_F32 ? 4 : 1); /* 40 to 200 MB */
-            if (!kmat_bytes(type, rows, 1024, &bytes))
-                abort();
-            double far = gmacs(k, type, rows, 1024, 1);
-            printf(" | %8.2f (%.1f)", far, far * (double)bytes / (rows * 1024.0));
-        }
-        putchar('\n');
-    }
-    bench_rest(k);
 }

@@ -1,21 +1,13 @@
-/* kernels/tile_vnni.c - integer products with VPDPBUSD.
+/* kernels/dots_vnni.c - integer products with VPDPBUSD.
  *
  * A register of weights holds 4 columns of 16 rows; one instruction multiplies it with 4
  * activations of a token, broadcast from memory, and adds into 16 sums.  Codes that have
  * an offset are lifted to one of 128, so that the sums start from a number that was
- * stored with the activations.  12 integer and 12 float accumulators, and the scales,
- * fill the 32 registers; with two halves a third set of 8. */
+ * stored with the activations. */
 #include "kernels/tile.h"
 #include "kernels/vec_avx512.h"
 
 #include "kernels/unpack_vec.h"
-
-#define TILE_SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
-
-ST_INLINE int tile_most(kfmt f)
-{
-    return f.halves ? 8 : 12;
-}
 
 typedef struct act_four {
     int8_t q[4];
@@ -48,17 +40,11 @@ ST_INLINE void dots(kfmt f, int n, int h, const bvec *u, const kqact *x, ivec *s
         sum[0] = _mm512_add_epi32(sum[0], other);
 }
 
-#include "kernels/tile_vec.h"
+#include "kernels/block_vec.h"
 
-void tile_vnni(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x, size_t stride,
-               uint32_t n, const uint8_t *at, float (*acc)[KERN_PANEL])
+void direct_vnni(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+                 const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
+                 float (*acc)[KERN_PANEL])
 {
-    tile_vec(f, s, nb, x, stride, n, at, acc);
-}
-
-void few_vnni(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
-              const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
-              float (*acc)[KERN_PANEL])
-{
-    few_vec(w, panel, b0, nb, x, stride, n, at, acc);
+    direct_vec(w, panel, b0, nb, x, stride, n, at, acc);
 }
