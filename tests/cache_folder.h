@@ -60,6 +60,23 @@ static void cache_folder_done(cache_folder *f)
     free(f->before);
 }
 
+/* A test with such a folder as its state. */
+static inline int cache_folder_setup(void **state)
+{
+    static cache_folder folder;
+    cache_folder_make(&folder);
+    *state = &folder;
+    return 0;
+}
+
+static inline int cache_folder_teardown(void **state)
+{
+    cache_folder_done(*state);
+    return 0;
+}
+#define TEST_IN_CACHE(test)                                                              \
+    cmocka_unit_test_setup_teardown(test, cache_folder_setup, cache_folder_teardown)
+
 /* Change the byte at `at` of a file, or cut the file there. */
 static void file_damage(const char *path, long at, int flip)
 {

@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "engine/sched.h"
 #include "tests/fault.h"
+#include "tests/here.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -36,14 +37,6 @@ typedef struct fixture {
     float *logits;
     st_rng rng;
 } fixture;
-
-static inline bool have_goldens(void)
-{
-    if (access(GOLDENS "README.md", R_OK) == 0)
-        return true;
-    print_message("SKIP: " GOLDENS " is not here\n");
-    return false;
-}
 
 static inline uint32_t below(fixture *f, uint32_t n)
 {

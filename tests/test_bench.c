@@ -9,6 +9,7 @@
 #include "bench/bench.h"
 #include "bench/loops.h"
 #include "tests/fault.h"
+#include "tests/here.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -41,10 +42,8 @@ static model *load(const char *path)
     gguf *g;
     model *m;
     st_err err = {0};
-    if (access(path, R_OK) != 0) {
-        print_message("SKIP: %s is not here\n", path);
+    if (!is_here(path))
         return NULL;
-    }
     assert_int_equal(gguf_open(path, &g, &err), 0);
     assert_int_equal(model_load(g, NULL, &m, &err), 0);
     gguf_close(g);

@@ -25,20 +25,6 @@
 static const st_cache_item item_a = {"thing", ID, KEY_A};
 static const st_cache_item item_b = {"thing", ID, KEY_B};
 
-static int begin(void **state)
-{
-    static cache_folder folder;
-    cache_folder_make(&folder);
-    *state = &folder;
-    return 0;
-}
-
-static int end(void **state)
-{
-    cache_folder_done(*state);
-    return 0;
-}
-
 static const char *path_in(const cache_folder *f, const char *name)
 {
     static char path[512];
@@ -538,22 +524,21 @@ static void without_a_cache_it_is_hashed(void **state)
 
 int main(void)
 {
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, begin, end)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(what_is_written_is_read),
-        IN_FOLDER(another_key_replaces),
-        IN_FOLDER(damage_is_seen),
-        IN_FOLDER(what_is_not_ours_is_not_opened),
-        IN_FOLDER(a_folder_that_is_none),
-        IN_FOLDER(the_environment_says_where),
-        IN_FOLDER(what_was_announced_is_written),
-        IN_FOLDER(a_disk_that_is_too_small),
-        IN_FOLDER(steps_are_joined),
-        IN_FOLDER(writers_do_not_meet),
-        IN_FOLDER(the_least_used_go),
-        IN_FOLDER(use_is_remembered),
-        IN_FOLDER(a_digest_is_remembered_for_these_bytes_only),
-        IN_FOLDER(without_a_cache_it_is_hashed),
+        TEST_IN_CACHE(what_is_written_is_read),
+        TEST_IN_CACHE(another_key_replaces),
+        TEST_IN_CACHE(damage_is_seen),
+        TEST_IN_CACHE(what_is_not_ours_is_not_opened),
+        TEST_IN_CACHE(a_folder_that_is_none),
+        TEST_IN_CACHE(the_environment_says_where),
+        TEST_IN_CACHE(what_was_announced_is_written),
+        TEST_IN_CACHE(a_disk_that_is_too_small),
+        TEST_IN_CACHE(steps_are_joined),
+        TEST_IN_CACHE(writers_do_not_meet),
+        TEST_IN_CACHE(the_least_used_go),
+        TEST_IN_CACHE(use_is_remembered),
+        TEST_IN_CACHE(a_digest_is_remembered_for_these_bytes_only),
+        TEST_IN_CACHE(without_a_cache_it_is_hashed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

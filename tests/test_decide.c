@@ -22,6 +22,7 @@
 #include "task/task.h"
 #include "tests/cache_folder.h"
 #include "tests/fault.h"
+#include "tests/here.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -430,10 +431,8 @@ static lm *open_model(const char *path)
 {
     st_err err = {0};
     lm *l = NULL;
-    if (access(path, R_OK)) {
-        print_message("SKIP: %s is not here\n", path);
+    if (!is_here(path))
         return NULL;
-    }
     lm_opts opts = {.engine.n_threads = 1};
     if (lm_open(path, &opts, &l, &err))
         fail_msg("%s", err.message);
@@ -852,10 +851,8 @@ static void long_row_fails_alone(void **state)
     st_err err = {0};
     place p;
     (void)state;
-    if (access(TINY, R_OK)) {
-        print_message("SKIP: %s is not here\n", TINY);
+    if (!is_here(TINY))
         skip();
-    }
     assert_non_null(getcwd(cwd, sizeof cwd));
     snprintf(yaml, sizeof yaml,
              "task: pets\nmodels: ['%s/" TINY "']\n"

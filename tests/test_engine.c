@@ -15,6 +15,7 @@
 #include "engine/options.h"
 #include "engine/sampler.h"
 #include "tests/fault.h"
+#include "tests/here.h"
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
@@ -41,14 +42,6 @@ typedef struct fixture {
     engine *plain; /* one thread, everything at once */
     st_rng rng;
 } fixture;
-
-static bool have_goldens(void)
-{
-    if (access(GOLDENS "README.md", R_OK) == 0)
-        return true;
-    print_message("SKIP: " GOLDENS " is not here\n");
-    return false;
-}
 
 static void model_open(const char *path, model **ret)
 {
@@ -204,7 +197,7 @@ static void feeding_changes_nothing(void **state)
 {
     static const uint32_t batches[] = {0, 5, 33};
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         int32_t ids[TEXT];
         fixture_init(&f, models[i]);
@@ -229,7 +222,7 @@ static void narrow_ones_change_nothing(void **state)
 {
     static const st_dtype types[] = {ST_F16, ST_Q8_0};
     (void)state;
-    for (size_t i = 0; have_goldens() && i < 2 * ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < 2 * ST_COUNT(models); i++) {
         const st_dtype type = types[i % 2];
         fixture f;
         int32_t ids[TEXT];
@@ -295,7 +288,7 @@ static void shadow_fork(fixture *f, shadow *from, shadow *to)
 static void forks_and_cuts_are_exact(void **state)
 {
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i += 3) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i += 3) {
         fixture f;
         shadow live[LIVE];
         fixture_init(&f, models[i]);
@@ -398,7 +391,7 @@ static void tree_once(fixture *f, engine *e, uint32_t n)
 static void trees_leave_no_trace(void **state)
 {
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         fixture_init(&f, models[i]);
         engine *whole = engine_make(f.m, 2, 0), *tight = engine_make(f.m, 1, 80);
@@ -514,7 +507,7 @@ static void trees_go_on(void **state)
 {
     static const uint32_t batches[] = {0, GROWN, 77};
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         grove g;
         fixture_init(&f, models[i]);
@@ -543,7 +536,7 @@ static void a_tree_outlives_a_busy_step(void **state)
     uint32_t out[GROWN];
     engine *e;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     grove_make(&f, &g);
@@ -609,7 +602,7 @@ static void bad_trees_are_refused(void **state)
     const int32_t own[1] = {2}, deep[8] = {-1, 0, 1, 2, 3, 4, 5, 6};
     engine *e;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     engine_opts opts = {.n_threads = 1, .n_ctx = 16, .max_batch = 8};
@@ -671,7 +664,7 @@ static void pages_run_out(void **state)
     engine *e;
     st_err err = {0};
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     engine_opts opts = {.n_threads = 1, .kv_bytes = 4 * model_kv_page_bytes(f.m, ST_F32)};
@@ -716,7 +709,7 @@ static void bad_items_change_nothing(void **state)
     const uint32_t falling[2] = {1, 0}, beyond[1] = {3}, end[1] = {9};
     float logits[8];
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     seq *s = seq_make(f.plain), *other = seq_make(f.plain);
@@ -786,7 +779,7 @@ static double lse_of(const float *x, uint32_t n)
 static void outputs_are_parts_of_the_whole(void **state)
 {
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         fixture_init(&f, models[i]);
         uint32_t n_vocab = f.info->n_vocab, out[40], ends[40];
@@ -915,7 +908,7 @@ static void states_once(fixture *f, uint32_t batch)
 static void states_do_not_depend_on_the_batch(void **state)
 {
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         fixture_init(&f, models[i]);
         states_once(&f, 0);
@@ -993,7 +986,7 @@ static void prefix_once(fixture *f, uint32_t batch)
 static void states_go_on_from_a_prefix(void **state)
 {
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         fixture_init(&f, models[i]);
         prefix_once(&f, 0);
@@ -1012,7 +1005,7 @@ static void states_are_what_they_say(void **state)
     const uint32_t n = 5, last = 4;
     float mean[64], end[64], hidden[64];
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     assert_int_equal(f.info->n_embd, 64);
@@ -1057,7 +1050,7 @@ static void states_refuse(void **state)
     uint32_t n = 3;
     float vector[64];
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     const struct {
@@ -1102,7 +1095,7 @@ static void states_refuse(void **state)
 static void a_step_allocates_nothing(void **state)
 {
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         int32_t ids[TEXT];
         const int32_t parents[] = {-1, 0, 0, 2, -1};
@@ -1166,7 +1159,7 @@ static void memory_runs_out(void **state)
 {
     model *m;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     model_open(models[0], &m);
     assert_true(fault_sweep(work_all, m, 1) > 20);
@@ -1213,7 +1206,7 @@ static void engines_share_a_model(void **state)
     pthread_t threads[2];
     racer racers[2];
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, quantised);
     text_draw(&f, ids, TEXT);
@@ -1236,7 +1229,7 @@ static void bad_sizes_are_refused(void **state)
     model *m;
     engine *e = NULL;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     model_open(models[0], &m);
     const engine_opts cases[] = {

@@ -19,6 +19,7 @@
 #include "expert/words.h"
 #include "gguf/safetensors.h"
 #include "tests/fault.h"
+#include "tests/here.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -95,10 +96,8 @@ static bool with_models(setup *s)
     static const char *const paths[] = {GOLDENS "bert-mini/model-f32.gguf",
                                         GOLDENS "llama-gqa/model-f32.gguf"};
     static const char *const names[] = {"bert", "llama"};
-    if (access(GOLDENS, R_OK) != 0) {
-        print_message("SKIP: " GOLDENS " is not here\n");
+    if (!is_here(GOLDENS))
         return false;
-    }
     lm_opts opts = {.engine.n_threads = 1};
     for (int i = 0; i < 2; i++) {
         st_err err = {0};

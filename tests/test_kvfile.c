@@ -10,6 +10,7 @@
 #include "engine/kvfile.h"
 #include "tests/cache_folder.h"
 #include "tests/fault.h"
+#include "tests/here.h"
 
 #define GOLDENS "../shared/goldens/"
 
@@ -28,28 +29,6 @@ typedef struct side { /* a model and an engine */
     model *m;
     engine *e;
 } side;
-
-static int begin(void **state)
-{
-    static cache_folder folder;
-    cache_folder_make(&folder);
-    *state = &folder;
-    return 0;
-}
-
-static int end(void **state)
-{
-    cache_folder_done(*state);
-    return 0;
-}
-
-static bool is_here(const char *path)
-{
-    if (access(path, R_OK) == 0)
-        return true;
-    print_message("SKIP: %s is not here\n", path);
-    return false;
-}
 
 static void side_close(side *s)
 {
@@ -396,15 +375,14 @@ static void every_allocation_may_fail(void **state)
 
 int main(void)
 {
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, begin, end)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(kept_is_as_run),
-        IN_FOLDER(no_other_text_gets_into_a_file),
-        IN_FOLDER(damage_is_run_again),
-        IN_FOLDER(what_differs_has_its_own_file),
-        IN_FOLDER(errors_are_those_of_a_step),
-        IN_FOLDER(numbers_are_recalled),
-        IN_FOLDER(every_allocation_may_fail),
+        TEST_IN_CACHE(kept_is_as_run),
+        TEST_IN_CACHE(no_other_text_gets_into_a_file),
+        TEST_IN_CACHE(damage_is_run_again),
+        TEST_IN_CACHE(what_differs_has_its_own_file),
+        TEST_IN_CACHE(errors_are_those_of_a_step),
+        TEST_IN_CACHE(numbers_are_recalled),
+        TEST_IN_CACHE(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "expert/lm.h"
 #include "tests/fault.h"
+#include "tests/here.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,10 +26,8 @@ static lm *open_or_skip(const char *path, bool int8)
                           .int8 = int8};
     lm *l;
     st_err err = {0};
-    if (access(path, R_OK) != 0) {
-        print_message("SKIP: %s is not here\n", path);
+    if (!is_here(path))
         return NULL;
-    }
     if (lm_open(path, &opts, &l, &err) < 0)
         fail_msg("%s", err.message);
     return l;
@@ -244,9 +243,7 @@ static void memory_runs_out(void **state)
 {
     static char path[] = GOLDENS "logits/llama-gqa/model-f32.gguf";
     (void)state;
-    if (access(path, R_OK) != 0)
-        print_message("SKIP: %s is not here\n", path);
-    else
+    if (is_here(path))
         assert_true(fault_sweep(open_and_prompt, path, 1) > 30);
 }
 

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "engine/options.h"
 #include "tests/fault.h"
+#include "tests/here.h"
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,14 +34,6 @@ typedef struct fixture {
     st_rng rng;
     int32_t before[BEFORE]; /* what every request's sequence begins with */
 } fixture;
-
-static bool have_goldens(void)
-{
-    if (access(GOLDENS "README.md", R_OK) == 0)
-        return true;
-    print_message("SKIP: " GOLDENS " is not here\n");
-    return false;
-}
 
 static uint32_t below(fixture *f, uint32_t n)
 {
@@ -276,7 +269,7 @@ static void numbers_are_true(fixture *f, asked *a)
 static void options_are_what_they_say(void **state)
 {
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         options_run *r;
         uint32_t saved = 0, exact_cost;
@@ -353,7 +346,7 @@ static void company_changes_nothing(void **state)
 {
     static asked all[MANY];
     (void)state;
-    for (size_t i = 0; have_goldens() && i < ST_COUNT(models); i++) {
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
         fixture f;
         options_run *r;
         fixture_init(&f, models[i]);
@@ -392,7 +385,7 @@ static void a_busy_step_is_no_loss(void **state)
     st_err err = {0};
     uint32_t cost, busy = 0;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     size_t page = model_kv_page_bytes(f.m, ST_F32);
@@ -469,7 +462,7 @@ static void bad_requests_are_refused(void **state)
     double logp[2][2];
     seq *s, *other;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     engine *e = engine_make(f.m, &(engine_opts){.n_threads = 1, .n_ctx = 16});
@@ -534,7 +527,7 @@ static void a_run_allocates_nothing(void **state)
     options_run *r;
     uint32_t cost;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     assert_int_equal(options_run_new(f.plain, MOST * (LONGEST + 1), &r, NULL), 0);
@@ -581,7 +574,7 @@ static void memory_runs_out(void **state)
 {
     fixture f;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     fixture_init(&f, models[0]);
     uint32_t pages = engine_free_pages(f.plain);

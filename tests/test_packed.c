@@ -8,6 +8,7 @@
 #include "tests/cache_folder.h"
 #include "tests/fault.h"
 #include "tests/model_run.h"
+#include "tests/here.h"
 #include <sys/wait.h>
 
 #define GOLDENS "../shared/goldens/"
@@ -22,28 +23,6 @@ static const char *const models[] = {
 
 static const char other_digest[] =
     "ffffffffffffffffffffffffffffffff00000000000000000000000000000000";
-
-static int begin(void **state)
-{
-    static cache_folder folder;
-    cache_folder_make(&folder);
-    *state = &folder;
-    return 0;
-}
-
-static int end(void **state)
-{
-    cache_folder_done(*state);
-    return 0;
-}
-
-static bool is_here(const char *path)
-{
-    if (access(path, R_OK) == 0)
-        return true;
-    print_message("SKIP: %s is not here\n", path);
-    return false;
-}
 
 static bool int8; /* how models are opened */
 
@@ -265,15 +244,14 @@ static void every_allocation_may_fail(void **state)
 
 int main(void)
 {
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, begin, end)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(a_kept_file_gives_the_same_bytes),
-        IN_FOLDER(a_damaged_file_is_made_anew),
-        IN_FOLDER(another_models_file_is_not_used),
-        IN_FOLDER(nothing_is_kept_where_nothing_can_be),
-        IN_FOLDER(both_precisions_are_kept),
-        IN_FOLDER(starts_at_once_do_not_meet),
-        IN_FOLDER(every_allocation_may_fail),
+        TEST_IN_CACHE(a_kept_file_gives_the_same_bytes),
+        TEST_IN_CACHE(a_damaged_file_is_made_anew),
+        TEST_IN_CACHE(another_models_file_is_not_used),
+        TEST_IN_CACHE(nothing_is_kept_where_nothing_can_be),
+        TEST_IN_CACHE(both_precisions_are_kept),
+        TEST_IN_CACHE(starts_at_once_do_not_meet),
+        TEST_IN_CACHE(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/frame.h"
+#include "tests/here.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,14 +209,6 @@ static void shell_and_manual(void **state)
 #define BERT GOLDENS "embed/bert-e2e-f16.gguf"
 #define LLAMA GOLDENS "logits/llama-gqa/model-f32.gguf"
 
-static bool have_goldens(void)
-{
-    if (access(BERT, R_OK) == 0)
-        return true;
-    print_message("SKIP: " GOLDENS " is not here\n");
-    return false;
-}
-
 static void tokenize_text_and_rows(void **state)
 {
     static const char rows[] =
@@ -255,7 +248,7 @@ static void embed_rows(void **state)
     static const char rows[] = GOLDENS "embed/bert-e2e-f16.embeddings.jsonl";
     char words[512], *whole;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(BERT))
         return;
     snprintf(words, sizeof words, "embed -m " BERT " --jsonl -i %s", rows);
     assert_int_equal(stint(words), 0);
@@ -277,7 +270,7 @@ static void embed_rows(void **state)
 static void embed_refuses(void **state)
 {
     (void)state;
-    if (!have_goldens())
+    if (!is_here(BERT))
         return;
     assert_int_equal(stint("embed -m " BERT), 2);
     says("no text");
@@ -299,7 +292,7 @@ static void run_prompts(void **state)
 {
     char *first;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(BERT))
         return;
     assert_int_equal(stint("run -m " LLAMA " -n 9 --temp 1 --seed 4 hello"), 0);
     first = st_strdup(output);
@@ -324,7 +317,7 @@ static void run_prompts(void **state)
 static void run_rows(void **state)
 {
     (void)state;
-    if (!have_goldens())
+    if (!is_here(BERT))
         return;
     assert_int_equal(stint("run -m " LLAMA " -n 3 --jsonl 2>&1 <<'END'\n"
                            "{\"prompt\": \"a\"}\n{\"messages\": []}\nEND\nexit $?"),

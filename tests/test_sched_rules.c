@@ -87,7 +87,7 @@ static void text_of_another_key_is_never_reused(void **state)
     bed b;
     job a, again, other;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, NULL);
     job_make(&b, &a, 1, 150, 4);
@@ -123,7 +123,7 @@ static void prefixes_are_shared_by_name(void **state)
     int32_t before[PREFIX];
     sched_prefix *p;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, NULL);
     for (uint32_t i = 0; i < PREFIX; i++)
@@ -164,7 +164,7 @@ static void a_prefix_outlives_who_asked_first(void **state)
     int32_t before[PREFIX];
     sched_prefix *p;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, &opts);
     for (uint32_t i = 0; i < PREFIX; i++)
@@ -202,7 +202,7 @@ static void prefixes_may_be_had_at_once(void **state)
     sched_prefix *p;
     seq *q;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 8, &opts);
     for (uint32_t i = 0; i < PREFIX; i++)
@@ -245,7 +245,7 @@ static void old_text_goes_first(void **state)
     bed b;
     job text[4], again;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 10, NULL); /* three texts of three pages, not four */
     for (uint32_t i = 0; i < 4; i++)
@@ -278,7 +278,7 @@ static void a_crowd_does_not_delay_another_client(void **state)
     job one;
     uint32_t steps = 0, ended = 0;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, &opts);
     for (uint32_t i = 0; i < CROWD; i++) {
@@ -312,7 +312,7 @@ static void clients_share_by_tokens(void **state)
     bed b;
     uint32_t done_many = 0, done_few = 0;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, &opts);
     for (uint32_t i = 0; i < MANY; i++) {
@@ -345,7 +345,7 @@ static void interactive_passes_bulk(void **state)
     job one;
     uint32_t steps = 0;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 12, &opts); /* the bulk holds every page */
     for (uint32_t i = 0; i < BULK; i++) {
@@ -375,7 +375,7 @@ static void prompts_and_text_share_steps(void **state)
     bed b;
     job text, prompt;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, &opts);
     job_make(&b, &text, 1, 5, 100);
@@ -400,7 +400,7 @@ static void queues_are_bounded(void **state)
     bed b;
     uint32_t n = 0;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, &opts);
     for (;; n++) {
@@ -436,7 +436,7 @@ static void cancelled_requests_say_no_more(void **state)
     bed b;
     job live, waiting, other, early;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, &opts);
     job_make(&b, &live, 1, 5, 50);
@@ -478,7 +478,7 @@ static void callbacks_may_cancel(void **state)
     bed b;
     job a, victim;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, NULL);
     job_make(&b, &victim, 2, 5, 50);
@@ -507,7 +507,7 @@ static void deadlines_end_requests(void **state)
     bed b;
     job late, live, fine;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, NULL);
     job_make(&b, &late, 1, 5, 5);
@@ -534,7 +534,7 @@ static void drained_stopped_freed(void **state)
     bed b;
     job jobs[3], more;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, NULL);
     assert_false(sched_wait(b.s, 0));
@@ -578,7 +578,7 @@ static void what_cannot_fit_is_refused(void **state)
     sched_prefix *p, *more = NULL;
     sched_id id = 0;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 3, NULL);
     job_make(&b, &j, 1, 5, 5);
@@ -653,7 +653,7 @@ static void one_failure_is_one_failure(void **state)
     float means[N][64];
     bed b;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, NULL);
     assert_int_equal(options_new(ids, n_ids, 2, -1, &foreign, NULL), 0);
@@ -700,7 +700,7 @@ static void options_are_checked(void **state)
     job j;
     sched_id id;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 40, NULL);
     assert_int_equal(options_new(nested, n_nested, 2, -1, &in, NULL), 0);
@@ -733,7 +733,7 @@ static void pages_may_be_gone(void **state)
     job live, waiting, after;
     seq *q;
     (void)state;
-    if (!have_goldens())
+    if (!is_here(GOLDENS "README.md"))
         return;
     bed_init(&b, small, 4, NULL);
     job_make(&b, &live, 1, 60, 30);
