@@ -26,45 +26,35 @@ ST_INLINE int pairs_run(kfmt f)
     return run < groups ? run : groups;
 }
 
-/* sum[t] += a part of the codes times the activations q of x[t], from column `c`. */
-ST_INLINE void dots_add(kfmt f, int n, const bvec *u, code_part part, const kqact *x,
-                        int c, ivec *sum)
+/* sum + a part of the codes times the activations from q. */
+ST_INLINE ivec dots_add(kfmt f, const bvec *u, code_part part, const int8_t *q, ivec sum)
 {
     const int run = pairs_run(f);
     for (int from = 0; from < (f.halves ? 4 : 8); from += run) {
-        bvec pairs[TILE_TOKENS], w = code_get(&u[from], part);
-        for (int t = 0; t < n; t++)
-            pairs[t] = bv_pairs(w, bv_four(x[t].q + c + 4 * from));
-        for (int g = from + 1; g < from + run; g++) {
-            w = code_get(&u[g], part);
-            for (int t = 0; t < n; t++)
-                pairs[t] = bv_pairs_add(pairs[t], w, bv_four(x[t].q + c + 4 * g));
-        }
-        for (int t = 0; t < n; t++)
-            sum[t] = iv_add_pairs(sum[t], pairs[t], part == CODE_HIGH ? 16 : 1);
+        bvec pairs = bv_pairs(code_get(&u[from], part), bv_four(q + 4 * from));
+        for (int g = from + 1; g < from + run; g++)
+            pairs = bv_pairs_add(pairs, code_get(&u[g], part), bv_four(q + 4 * g));
+        sum = iv_add_pairs(sum, pairs, part == CODE_HIGH ? 16 : 1);
     }
+    return sum;
 }
 
-ST_INLINE void dots(kfmt f, int n, int h, const bvec *u, const kqact *x, ivec *sum)
+ST_INLINE ivec dots(kfmt f, int h, const bvec *u, const kqact *x)
 {
-    for (int t = 0; t < n; t++) {
-        ivec z = iv_set(f.halves ? x[t].z2[h] : x[t].z);
-        sum[t] = f.has_min ? iv_set(0) : iv_shift_right(z, 7 - f.shift);
-    }
-    if (kfmt_most(f) == 255) {
-        dots_add(f, n, u, CODE_LOW, x, 16 * h, sum);
-        dots_add(f, n, u, CODE_HIGH, x, 16 * h, sum);
-    } else {
-        dots_add(f, n, u, CODE_WHOLE, x, 16 * h, sum);
-    }
+    const ivec z = iv_set(f.halves ? x->z2[h] : x->z);
+    const ivec sum = f.has_min ? iv_set(0) : iv_shift_right(z, 7 - f.shift);
+    const int8_t *q = x->q + 16 * h;
+    if (kfmt_most(f) == 255)
+        return dots_add(f, u, CODE_HIGH, q, dots_add(f, u, CODE_LOW, q, sum));
+    return dots_add(f, u, CODE_WHOLE, q, sum);
 }
 
 #include "kernels/block_vec.h"
 
-static void direct_part(const kmat *w, const unsigned char *panel, uint32_t b0,
+static void blocks_part(const kmat *w, const unsigned char *panel, uint32_t b0,
                         uint32_t nb, const kqact *x, size_t stride, uint32_t n,
                         const uint8_t *at, float (*acc)[KERN_PANEL])
 {
-    direct_vec(w, panel, b0, nb, x, stride, n, at, acc);
+    blocks_vec(w, panel, b0, nb, x, stride, n, at, acc);
 }
 #endif

@@ -23,28 +23,23 @@ ST_INLINE ivec dot_add(ivec sum, bvec u, const int8_t *q)
     return sum;
 }
 
-ST_INLINE void dots(kfmt f, int n, int h, const bvec *u, const kqact *x, ivec *sum)
+/* In two chains, for a lone token. */
+ST_INLINE ivec dots(kfmt f, int h, const bvec *u, const kqact *x)
 {
     const bvec lift = _mm512_set1_epi8((char)(128 - (1 << f.shift)));
-    ivec other = iv_set(0); /* a lone token has two chains */
-    for (int t = 0; t < n; t++)
-        sum[t] = iv_set(f.has_min ? 0 : f.halves ? x[t].z2[h] : x[t].z);
+    ivec sum[2] = {iv_set(f.has_min ? 0 : f.halves ? x->z2[h] : x->z), iv_set(0)};
     for (int g = 0; g < (f.halves ? 4 : 8); g++) {
         const bvec w = f.has_min ? u[g] : _mm512_add_epi8(u[g], lift);
-        for (int t = 0; t < n; t++) {
-            ivec *to = n == 1 && g % 2 ? &other : &sum[t];
-            *to = dot_add(*to, w, x[t].q + 16 * h + 4 * g);
-        }
+        sum[g % 2] = dot_add(sum[g % 2], w, x->q + 16 * h + 4 * g);
     }
-    if (n == 1)
-        sum[0] = _mm512_add_epi32(sum[0], other);
+    return _mm512_add_epi32(sum[0], sum[1]);
 }
 
 #include "kernels/block_vec.h"
 
-void direct_vnni(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+void blocks_vnni(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
                  const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
                  float (*acc)[KERN_PANEL])
 {
-    direct_vec(w, panel, b0, nb, x, stride, n, at, acc);
+    blocks_vec(w, panel, b0, nb, x, stride, n, at, acc);
 }

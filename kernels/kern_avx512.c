@@ -6,10 +6,9 @@
 
 #include "kernels/dots_maddubs.h"
 
-static const kparts parts = {expand_part, NULL,       direct_part, GROUP_TOKENS,
-                             widen_part,  ftile_part, fone_part};
-static const kparts parts_vnni = {expand_part, NULL,       direct_vnni, GROUP_TOKENS,
-                                  widen_part,  ftile_part, fone_part};
+static const kparts parts = {expand_part, blocks_part, widen_part, ftile_part, fone_part};
+static const kparts parts_vnni = {expand_part, blocks_vnni, widen_part, ftile_part,
+                                  fone_part};
 
 static void matmul_avx512(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1,
                           float *y, size_t ldy)

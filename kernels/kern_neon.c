@@ -7,8 +7,6 @@
 
 #include "kernels/table_vec.h"
 
-#define TILE_SIZES(X) X(1) X(2) X(3) X(4)
-
 /* Four activations, four times. */
 ST_INLINE int8x16_t act_load(const int8_t *q)
 {
@@ -19,47 +17,37 @@ ST_INLINE int8x16_t act_load(const int8_t *q)
 
 /* Two groups at a time.  Bytes 0..7 of a register are two rows, so adding pairs twice
  * brings each row's products into one lane. */
-ST_INLINE void dots(kfmt f, int n, int h, const bvec *u, const kqact *x, ivec *sum)
+ST_INLINE ivec dots(kfmt f, int h, const bvec *u, const kqact *x)
 {
     const uint8x16_t off = vdupq_n_u8((uint8_t)(f.has_min ? 0 : 1 << f.shift));
-    for (int t = 0; t < n; t++)
-        sum[t] = iv_set(0);
+    ivec sum = iv_set(0);
     for (int g = 0; g < (f.halves ? 4 : 8); g += 2) {
+        const int8x16_t q0 = act_load(x->q + 16 * h + 4 * g);
+        const int8x16_t q1 = act_load(x->q + 16 * h + 4 * g + 4);
         for (int i = 0; i < 4; i++) {
             int8x16_t w0 = vreinterpretq_s8_u8(vsubq_u8(u[g].v[i], off));
             int8x16_t w1 = vreinterpretq_s8_u8(vsubq_u8(u[g + 1].v[i], off));
-            for (int t = 0; t < n; t++) {
-                const int8_t *q = x[t].q + 16 * h + 4 * g;
-                int8x16_t q0 = act_load(q), q1 = act_load(q + 4);
-                int16x8_t low = vmull_s8(vget_low_s8(w0), vget_low_s8(q0));
-                int16x8_t high = vmull_high_s8(w0, q0);
-                low = vmlal_s8(low, vget_low_s8(w1), vget_low_s8(q1));
-                high = vmlal_high_s8(high, w1, q1);
-                sum[t].v[i] = vaddq_s32(sum[t].v[i],
-                                        vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
-            }
+            int16x8_t low = vmull_s8(vget_low_s8(w0), vget_low_s8(q0));
+            int16x8_t high = vmull_high_s8(w0, q0);
+            low = vmlal_s8(low, vget_low_s8(w1), vget_low_s8(q1));
+            high = vmlal_high_s8(high, w1, q1);
+            sum.v[i] =
+                vaddq_s32(sum.v[i], vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
         }
     }
+    return sum;
 }
 
-#include "kernels/tile_vec.h"
+#include "kernels/block_vec.h"
 
-static void tile_part(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
-                      size_t stride, uint32_t n, const uint8_t *at,
-                      float (*acc)[KERN_PANEL])
-{
-    tile_vec(f, s, nb, x, stride, n, at, acc);
-}
-
-static void direct_part(const kmat *w, const unsigned char *panel, uint32_t b0,
+static void blocks_part(const kmat *w, const unsigned char *panel, uint32_t b0,
                         uint32_t nb, const kqact *x, size_t stride, uint32_t n,
                         const uint8_t *at, float (*acc)[KERN_PANEL])
 {
-    direct_vec(w, panel, b0, nb, x, stride, n, at, acc);
+    blocks_vec(w, panel, b0, nb, x, stride, n, at, acc);
 }
 
-static const kparts parts = {expand_part, tile_part,  direct_part, 1,
-                             widen_part,  ftile_part, fone_part};
+static const kparts parts = {expand_part, blocks_part, widen_part, ftile_part, fone_part};
 
 static void matmul_neon(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1,
                         float *y, size_t ldy)

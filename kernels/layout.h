@@ -15,8 +15,8 @@
  *     BITS     1 vector    bit g: group g
  *     BYTES    8 vectors   g: the byte, sign bit flipped
  *
- * Expanded, every format becomes a strip: for each block 8 vectors of unsigned bytes u
- * (vector g = group g) and float scales, so that one inner loop serves all:
+ * Unpacked, a block of any format is 8 vectors of unsigned bytes u (vector g = group g)
+ * and float scales, so that one inner loop serves all:
  *     weight = (u - (1 << shift)) * d          formats without a minimum
  *     weight = u * d + m                       formats with one
  * Q2_K, Q3_K and Q6_K have d (and m) for each half of a block (groups 0..3 and 4..7).
@@ -31,10 +31,9 @@
 #include "kernels/kernels.h"
 
 enum {
-    STRIP_BLOCKS = 8,  /* blocks of 32 columns that are expanded at a time */
+    STRIP_BLOCKS = 8,  /* blocks of 32 columns that are multiplied at a time */
     STRIP_COLS = 64,   /* columns of float weights that are widened at a time */
-    GROUP_TOKENS = 96, /* tokens that share one expansion: a multiple of every tile */
-    TILE_TOKENS = 4,   /* most tokens that share a register of an expanded block */
+    GROUP_TOKENS = 96, /* tokens that share one unpacking of the weights */
     FINE_MAX = 8,      /* most refined blocks of a row */
     Q_NIBBLES = 1,
     Q_PAIRS = 2,
@@ -133,7 +132,7 @@ static inline kqact *kact_at(const kact *x, uint32_t t, uint32_t *ret_stride)
     return x->q + (t - in_group) * ((size_t)blocks + fine_slots(blocks)) + in_group;
 }
 
-/* An expanded block of weights; STRIP_BLOCKS of them are a strip. */
+/* An unpacked block of weights, where it is in memory. */
 typedef struct kblock {
     ST_ALIGNED(64) uint8_t u[8][64];
     float d[2][KERN_PANEL];
@@ -147,15 +146,11 @@ typedef struct kparts {
     /* Expand blocks [b0, b0 + nb) of a panel. */
     void (*expand)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
                    kblock *s);
-    /* acc[at[t]] += strip x token t, t < n; x is token 0 at block b0, `stride` tokens
-     * from block to block.  NULL where `direct` is best for any number of tokens. */
-    void (*tile)(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
-                 size_t stride, uint32_t n, const uint8_t *at, float (*acc)[KERN_PANEL]);
-    /* The same from the panel as it lies, the same bytes, for at most direct_most. */
-    void (*direct)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+    /* acc[at[t]] += blocks [b0, b0 + nb) of a panel x token t, t < n; x is token 0 at
+     * block b0, `stride` tokens from block to block. */
+    void (*blocks)(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
                    const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
                    float (*acc)[KERN_PANEL]);
-    uint32_t direct_most;
     /* Widen nc columns from c0 of a float panel. */
     void (*widen)(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
                   kfstrip s);

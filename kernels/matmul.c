@@ -1,11 +1,9 @@
 /* kernels/matmul.c - the loops around the parts that each ISA brings.
  *
  * For each group of tokens, for each panel: strips of blocks are multiplied with all
- * tokens of the group, so that the activations under a strip stay in the first cache;
- * where the registers do not hold a block and there are many tokens, a strip is expanded
- * first.  The accumulators of a group wait on the stack between strips; an addition chain
- * belongs to one (row, token) and runs over the columns in order, whatever the grouping.
- */
+ * tokens of the group, so that each block is unpacked once for many tokens.  The
+ * accumulators of a group wait on the stack; an addition chain belongs to one
+ * (row, token) and runs over the columns in order, whatever the grouping. */
 #include "kernels/layout.h"
 
 #include <assert.h>
@@ -34,44 +32,19 @@ static void acc_store(float (*acc)[KERN_PANEL], uint32_t n, uint32_t rows, float
     }
 }
 
-typedef struct panel_job {
-    const kparts *p;
-    const kmat *w;
-    const unsigned char *panel;
-    kfmt f;
-    kblock *strip; /* NULL: the panel is multiplied as it lies */
-    uint32_t b0;   /* the strip's first block */
-} panel_job;
-
-/* acc[at[i]] += blocks [b, b + nb) of the strip x token i. */
-static void strip_mul(const panel_job *j, uint32_t b, uint32_t nb, const kqact *x,
-                      size_t stride, uint32_t n, const uint8_t *at,
-                      float (*acc)[KERN_PANEL])
-{
-    if (j->strip)
-        j->p->tile(&j->f, j->strip + (b - j->b0), nb, x, stride, n, at, acc);
-    else
-        j->p->direct(j->w, j->panel, b, nb, x, stride, n, at, acc);
-}
-
 static void quant_group(const kparts *p, const kmat *w, const unsigned char *panel,
                         const token_group *g, float (*acc)[KERN_PANEL])
 {
     const uint32_t blocks = w->cols / KERN_QBLOCK;
-    kblock strip[STRIP_BLOCKS];
-    panel_job j = {p, w, panel, kfmt_of(w->type), g->n > p->direct_most ? strip : NULL,
-                   0};
     uint32_t run = 0;
-    for (; j.b0 < blocks; j.b0 += STRIP_BLOCKS) {
-        uint32_t nb = min_u32(blocks - j.b0, STRIP_BLOCKS);
-        if (j.strip)
-            p->expand(w, panel, j.b0, nb, strip);
-        strip_mul(&j, j.b0, nb, g->q + j.b0 * (size_t)g->stride, g->stride, g->n,
+    for (uint32_t b = 0; b < blocks; b += STRIP_BLOCKS) {
+        uint32_t nb = min_u32(blocks - b, STRIP_BLOCKS);
+        p->blocks(w, panel, b, nb, g->q + b * (size_t)g->stride, g->stride, g->n,
                   g->every, acc);
-        for (; run < g->n_runs && g->runs[run].block < j.b0 + nb; run++) {
+        for (; run < g->n_runs && g->runs[run].block < b + nb; run++) {
             const fine_run *r = &g->runs[run];
-            strip_mul(&j, r->block, 1, g->act + r->first, r->n, r->n, g->token + r->first,
-                      acc);
+            p->blocks(w, panel, r->block, 1, g->act + r->first, r->n, r->n,
+                      g->token + r->first, acc);
         }
     }
 }

@@ -171,12 +171,17 @@ static void block_mul(const kfmt *f, const kblock *s, const kqact *x, float *acc
     }
 }
 
-static void tile(const kfmt *f, const kblock *s, uint32_t nb, const kqact *x,
-                 size_t stride, uint32_t n, const uint8_t *at, float (*acc)[KERN_PANEL])
+static void blocks(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+                   const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
+                   float (*acc)[KERN_PANEL])
 {
-    for (uint32_t t = 0; t < n; t++)
-        for (uint32_t b = 0; b < nb; b++)
-            block_mul(f, &s[b], x + b * stride + t, acc[at[t]]);
+    const kfmt f = kfmt_of(w->type);
+    kblock s;
+    for (uint32_t b = 0; b < nb; b++, x += stride) {
+        expand(w, panel, b0 + b, 1, &s);
+        for (uint32_t t = 0; t < n; t++)
+            block_mul(&f, &s, x + t, acc[at[t]]);
+    }
 }
 
 static void widen(st_dtype type, const unsigned char *panel, uint32_t c0, uint32_t nc,
@@ -258,7 +263,7 @@ void quant_c(const kact *x, uint32_t row0, uint32_t row1)
 }
 
 static const kparts parts = {
-    .expand = expand, .tile = tile, .widen = widen, .ftile = ftile};
+    .expand = expand, .blocks = blocks, .widen = widen, .ftile = ftile};
 
 void matmul_c(const kmat *w, const kact *x, uint32_t panel0, uint32_t panel1, float *y,
               size_t ldy)

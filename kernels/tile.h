@@ -5,7 +5,7 @@
 #define KERNELS_TILE_H
 #include "kernels/layout.h"
 
-void direct_vnni(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
+void blocks_vnni(const kmat *w, const unsigned char *panel, uint32_t b0, uint32_t nb,
                  const kqact *x, size_t stride, uint32_t n, const uint8_t *at,
                  float (*acc)[KERN_PANEL]);
 
