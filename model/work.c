@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-    CHUNKS_A_THREAD = 4
-}; /* so that a descheduled thread delays a quarter of its share */
+    CHUNKS_A_THREAD = 8
+}; /* so that a descheduled thread delays an eighth of its share */
 
 /* ---- the block ---- */
 
