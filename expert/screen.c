@@ -288,11 +288,11 @@ static bool with_layer(const reading *r, uint32_t layer, reading *ret)
     return true;
 }
 
-/* Add the layer that helps most.  *ret_more is false when none clearly does. */
+/* Add the layer that helps most, below or above: the first choice between two layers may
+ * be a near tie.  *ret_more is false when none clearly does. */
 static int add_layer(sample *s, uint32_t rows, judged_reading *best, bool *ret_more)
 {
-    bool causal = model_about(s->job->lm->model)->causal;
-    uint32_t top = causal ? best->r.layers[best->r.n_layers - 1] : s->top[best->r.prompt];
+    uint32_t top = s->top[best->r.prompt];
     uint32_t stride = top / MORE_TRIED + 1;
     judged_reading found = *best;
     int code = 0;
