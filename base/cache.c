@@ -213,21 +213,6 @@ static int room_check(int folder, uint64_t bytes, st_err *err)
     return 0;
 }
 
-static int write_all(int fd, const void *data, size_t len)
-{
-    const char *at = data;
-    while (len) {
-        ssize_t n = write(fd, at, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        at += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 int st_cache_begin(const st_cache_item *item, size_t bytes, st_cache_file *ret_file,
                    st_err *err)
 {
@@ -262,11 +247,11 @@ int st_cache_begin(const st_cache_item *item, size_t bytes, st_cache_file *ret_f
     return rc;
 }
 
-static int step_write(st_cache_file *f)
+static bool step_write(st_cache_file *f)
 {
-    int rc = write_all(f->fd, f->step, f->in_step);
+    bool ok = st_fd_write(f->fd, f->step, f->in_step);
     f->in_step = 0;
-    return rc;
+    return ok;
 }
 
 int st_cache_add(st_cache_file *f, const void *data, size_t len, st_err *err)
@@ -280,7 +265,7 @@ int st_cache_add(st_cache_file *f, const void *data, size_t len, st_err *err)
         f->in_step += n;
         at += n;
         len -= n;
-        if (f->in_step == ST_CACHE_STEP && step_write(f))
+        if (f->in_step == ST_CACHE_STEP && !step_write(f))
             return st_err_set(err, ST_EIO, "%s: cannot write: %s", f->name,
                               strerror(errno));
     }
@@ -305,7 +290,7 @@ int st_cache_end(st_cache_file *f, st_cached *ret, st_err *err)
     int rc = 0;
     if (f->fd < 0 || f->done != f->bytes)
         return st_err_set(err, ST_EINVAL, "%s: fewer bytes than were announced", f->name);
-    if (step_write(f) || map_fd(f->fd, f->bytes + ST_CACHE_HEAD, &map) ||
+    if (!step_write(f) || map_fd(f->fd, f->bytes + ST_CACHE_HEAD, &map) ||
         head_write(f, &map) || renameat(f->folder, f->temp, f->folder, f->name))
         rc = st_err_set(err, ST_EIO, "%s: cannot write: %s", f->name, strerror(errno));
     else

@@ -153,18 +153,19 @@ int st_file_read(const char *path, size_t limit, char **ret_data, size_t *ret_le
     return rc;
 }
 
-static int write_all(int fd, const char *data, size_t len)
+bool st_fd_write(int fd, const void *data, size_t len)
 {
+    const char *at = data;
     while (len) {
-        ssize_t n = write(fd, data, len);
+        ssize_t n = write(fd, at, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return -1;
-        data += n;
+            return false;
+        at += n;
         len -= (size_t)n;
     }
-    return 0;
+    return true;
 }
 
 /* Make the rename itself durable. */
@@ -184,7 +185,7 @@ static int sync_folder(const char *folder, const char *path, st_err *err)
 static int write_parts(int fd, const st_part *parts, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (write_all(fd, parts[i].data, parts[i].len))
+        if (!st_fd_write(fd, parts[i].data, parts[i].len))
             return -1;
     }
     return 0;

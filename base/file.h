@@ -55,6 +55,9 @@ typedef struct st_part {
 ST_NODISCARD int st_file_write_parts(const char *path, const st_part *parts, size_t n,
                                      st_err *err);
 
+/* All of it, however many writes that takes.  False: errno says why. */
+ST_NODISCARD bool st_fd_write(int fd, const void *data, size_t len);
+
 /* `name` beside the file `base_path`: absolute names unchanged, relative ones under the
  * folder of base_path.  A heap string, or NULL when out of memory. */
 char *st_path_beside(const char *base_path, const char *name);
