@@ -103,6 +103,14 @@ static void fit_place(const place *p)
     fitting_free(f);
 }
 
+/* The pets, fitted on their rows. */
+static void fitted_init(place *p)
+{
+    place_init(p, pets);
+    put_rows(p, "train.jsonl");
+    fit_place(p);
+}
+
 static task *open_task(const place *p, bool zero_shot)
 {
     st_err err = {0};
@@ -141,9 +149,7 @@ static void fitted_task_decides(void **state)
     st_err err = {0};
     place p;
     (void)state;
-    place_init(&p, pets);
-    put_rows(&p, "train.jsonl");
-    fit_place(&p);
+    fitted_init(&p);
     task *t = open_task(&p, false);
     assert_int_equal(task_way(t), TASK_EXPERTS);
     assert_in_range(task_n_experts(t), 1, 2);
@@ -180,9 +186,7 @@ static void artifact_of_another_contract_is_refused(void **state)
     task *t = NULL;
     place p;
     (void)state;
-    place_init(&p, pets);
-    put_rows(&p, "train.jsonl");
-    fit_place(&p);
+    fitted_init(&p);
     st_buf changed;
     st_buf_init(&changed, 1 << 16);
     st_buf_fmt(&changed, "%sinput: {max_tokens: 100}\n", pets);
@@ -249,9 +253,7 @@ static void decide_without_memory(void **state)
 {
     place p;
     (void)state;
-    place_init(&p, pets);
-    put_rows(&p, "train.jsonl");
-    fit_place(&p);
+    fitted_init(&p);
     assert_true(fault_sweep(words_work, &p, 1) > 30);
     place_done(&p);
 }
@@ -283,9 +285,7 @@ static void report_on_a_set(void **state)
     char path[100];
     place p;
     (void)state;
-    place_init(&p, pets);
-    put_rows(&p, "train.jsonl");
-    fit_place(&p);
+    fitted_init(&p);
     task *t = open_task(&p, false);
     const question *q = &task_contract(t)->question;
     snprintf(path, sizeof path, "%s/train.jsonl", p.folder);
