@@ -15,9 +15,10 @@ ALLOWED = {
     "template": set(),
     "tokenizer": {"gguf"},
     "model": {"gguf", "kernels"},
-    "engine": {"model", "tokenizer", "kernels", "gguf"},
+    "grammar": {"tokenizer"},
+    "engine": {"model", "tokenizer", "grammar", "kernels", "gguf"},
     "expert": {"engine", "template", "stats", "model", "tokenizer", "gguf", "kernels"},
-    "task": {"expert", "engine", "template", "stats", "model", "tokenizer", "gguf"},
+    "task": {"expert", "engine", "grammar", "template", "stats", "model", "tokenizer", "gguf"},
     "bench": {"engine", "model", "kernels"},
     "eval": {"task", "expert", "stats"},
 }

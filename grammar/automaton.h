@@ -1,0 +1,48 @@
+/* grammar/automaton.h - automata over bytes whose states are made as they are met;
+ * private to this room.
+ *
+ *   schema_automaton (JSON Schema), rules_automaton (GBNF), dfa_automaton (regex,
+ * choice), parts_automaton (free text, literals and the others in a row: tool calls)
+ *
+ * A state is a number: 0 is dead, the start is 1.  An automaton keeps its states by
+ * value (states.h), so the same situation is always the same number, and a text may be
+ * continued from any state that was met.  Every state but 0 can be continued to an
+ * accepted text; where that cannot be promised, the automaton's file says so.
+ *
+ * Threads: one owner.  Memory: each automaton frees itself by its `free`. */
+#ifndef GRAMMAR_AUTOMATON_H
+#define GRAMMAR_AUTOMATON_H
+#include "base/buf.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct automaton automaton;
+typedef uint32_t state_id;
+enum { STATE_DEAD = 0, STATE_START = 1 };
+
+typedef struct automaton_ops {
+    void (*free)(automaton *a);
+    /* The state after one more byte.  Fails with ST_ENOMEM or ST_ELIMIT only. */
+    int (*step)(automaton *a, state_id s, uint8_t byte, state_id *ret, st_err *err);
+    bool (*accepts)(const automaton *a, state_id s); /* the text may end here */
+    /* How many states there are, and forget all but the start. */
+    size_t (*bytes)(const automaton *a);
+    void (*forget)(automaton *a);
+    /* Any text of well-formed UTF-8 without control characters, '"' and '\' of at most
+     * this many characters leads from s to a living state; 0: unsure.  May be NULL. */
+    uint32_t (*room)(const automaton *a, state_id s);
+    /* What has no finite state: names and items that may not come twice.  All NULL where
+     * nothing of the kind is held.  `text` [len] is what was read since the start. */
+    bool (*may_repeat)(const automaton *a, state_id s); /* the next two apply at s */
+    bool (*repeats)(const automaton *a, state_id s, const char *text, size_t len);
+    /* Append texts, each ended by a NUL, that may not be what comes next. */
+    void (*taken)(const automaton *a, state_id s, const char *text, size_t len,
+                  st_buf *out);
+} automaton_ops;
+
+struct automaton { /* first member of every automaton */
+    const automaton_ops *ops;
+};
+#endif

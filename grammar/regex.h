@@ -1,0 +1,30 @@
+/* grammar/regex.h - regular expressions and formats to automata; private to this room.
+ *
+ * ECMA-262 with the u flag's view of text as code points: classes, \d \w \s (the
+ * standard's sets), \p{..} general categories and scripts where utf8proc has them,
+ * groups, alternation, counted repetition (greedy or lazy: the language is the same),
+ * ^ and $, and look-ahead where it stands at the beginning or the end of the whole or of
+ * a ^...$ alternative.  Back-references, look-behind and \b are refused with the place
+ * and a way round.
+ *
+ * Threads: any.  Memory: dfa_free. */
+#ifndef GRAMMAR_REGEX_H
+#define GRAMMAR_REGEX_H
+#include "grammar/dfa.h"
+
+typedef enum regex_match {
+    REGEX_SEARCH, /* the pattern occurs in the text, as `pattern` of JSON Schema means */
+    REGEX_WHOLE,  /* the pattern is the text */
+} regex_match;
+
+/* ST_EFORMAT: malformed; ST_EUNSUPPORTED: refused; both say at which character.
+ * ST_ELIMIT: too many states. */
+ST_NODISCARD int regex_dfa(const char *pattern, size_t len, regex_match how, dfa **ret,
+                           st_err *err);
+
+/* A format of JSON Schema by name: date, time, date-time (RFC 3339, days of months and
+ * leap years), duration (ISO 8601 as RFC 3339 appendix A), email, hostname, ipv4, ipv6,
+ * uuid, uri, uri-reference, json-pointer, regex, ...  ST_ENOTFOUND: no such format, which
+ * JSON Schema says is not to be held against a text. */
+ST_NODISCARD int format_dfa(const char *name, dfa **ret, st_err *err);
+#endif
