@@ -5,7 +5,7 @@
  * choice), parts_automaton (free text, literals and the others in a row: tool calls)
  *
  * A state is a number: 0 is dead, the start is 1.  An automaton keeps its states by
- * value (states.h), so the same situation is always the same number, and a text may be
+ * value (intern.h), so the same situation is always the same number, and a text may be
  * continued from any state that was met.  Every state but 0 can be continued to an
  * accepted text; where that cannot be promised, the automaton's file says so.
  *

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 
-ROOMS = ("base gguf kernels stats template tokenizer model engine expert task eval cli tests "
+ROOMS = ("base gguf kernels stats template tokenizer model grammar engine expert task eval cli tests "
          "bench").split()
 COLUMNS = 90
 FUNCTION_LINES = 100

@@ -1,6 +1,6 @@
-/* grammar/states.c - byte strings numbered by value: open addressing over their hashes.
+/* grammar/intern.c - byte strings numbered by value: open addressing over their hashes.
  */
-#include "grammar/states.h"
+#include "grammar/intern.h"
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -8,27 +8,27 @@
 
 enum { FIRST_SLOTS = 64, FIRST_STATES = 32 };
 
-const void *states_get(const states *s, uint32_t number, size_t *ret_len)
+const void *intern_get(const intern *s, uint32_t number, size_t *ret_len)
 {
     *ret_len = s->begin[number + 1] - s->begin[number];
     return s->bytes + s->begin[number];
 }
 
 /* The slot of a value, or the free one where it would go. */
-static uint32_t find(const states *s, const void *value, size_t len)
+static uint32_t find(const intern *s, const void *value, size_t len)
 {
     uint32_t mask = s->n_slots - 1;
     uint32_t i = (uint32_t)st_hash64(value, len, 0) & mask;
     for (; s->slots[i] != 0; i = (i + 1) & mask) {
         size_t have;
-        const void *known = states_get(s, s->slots[i], &have);
+        const void *known = intern_get(s, s->slots[i], &have);
         if (have == len && memcmp(known, value, len) == 0)
             break;
     }
     return i;
 }
 
-static int rehash(states *s, uint32_t n_slots, st_err *err)
+static int rehash(intern *s, uint32_t n_slots, st_err *err)
 {
     uint32_t *slots = st_zalloc_n(n_slots, sizeof *slots);
     if (!slots)
@@ -38,14 +38,14 @@ static int rehash(states *s, uint32_t n_slots, st_err *err)
     s->n_slots = n_slots;
     for (uint32_t i = 1; i <= s->n; i++) {
         size_t len;
-        const void *value = states_get(s, i, &len);
+        const void *value = intern_get(s, i, &len);
         s->slots[find(s, value, len)] = i;
     }
     return 0;
 }
 
 /* Room for one more value of `len` bytes, in the arrays and in the table. */
-static int grow(states *s, size_t len, st_err *err)
+static int grow(intern *s, size_t len, st_err *err)
 {
     size_t need;
     if (!st_add_ok(s->used, len, &need) || need > SIZE_MAX / 2 || s->n >= UINT32_MAX / 4)
@@ -73,7 +73,7 @@ static int grow(states *s, size_t len, st_err *err)
     return 0;
 }
 
-int states_put(states *s, const void *value, size_t len, uint32_t *ret, st_err *err)
+int intern_put(intern *s, const void *value, size_t len, uint32_t *ret, st_err *err)
 {
     int rc = grow(s, len, err);
     if (rc < 0)
@@ -89,7 +89,7 @@ int states_put(states *s, const void *value, size_t len, uint32_t *ret, st_err *
     return 0;
 }
 
-void states_keep(states *s, uint32_t n)
+void intern_keep(intern *s, uint32_t n)
 {
     if (n >= s->n)
         return;
@@ -98,20 +98,20 @@ void states_keep(states *s, uint32_t n)
     memset(s->slots, 0, s->n_slots * sizeof *s->slots);
     for (uint32_t i = 1; i <= n; i++) {
         size_t len;
-        const void *value = states_get(s, i, &len);
+        const void *value = intern_get(s, i, &len);
         s->slots[find(s, value, len)] = i;
     }
 }
 
-size_t states_bytes(const states *s)
+size_t intern_bytes(const intern *s)
 {
     return s->cap + s->cap_n * sizeof *s->begin + s->n_slots * sizeof *s->slots;
 }
 
-void states_done(states *s)
+void intern_done(intern *s)
 {
     st_free(s->bytes);
     st_free(s->begin);
     st_free(s->slots);
-    *s = (states){0};
+    *s = (intern){0};
 }
