@@ -40,6 +40,13 @@ typedef struct automaton_ops {
     /* Append texts, each ended by a NUL, that may not be what comes next. */
     void (*taken)(const automaton *a, state_id s, const char *text, size_t len,
                   st_buf *out);
+    /* Spellings that a vocabulary may have as one control token (<tool_call>, [ARGS]).
+     * Control tokens are no text, so a mask allows such a token only where this says that
+     * it may stand; it then steps as its bytes.  Spelled with pieces of text, it is text
+     * like any other.  Both NULL where there are none.
+     *   marker: spelling i, NULL from the last one on.  marker_may: may it come at s? */
+    const char *(*marker)(const automaton *a, uint32_t i);
+    bool (*marker_may)(const automaton *a, state_id s, uint32_t i);
 } automaton_ops;
 
 struct automaton { /* first member of every automaton */
