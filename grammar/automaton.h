@@ -34,11 +34,15 @@ typedef struct automaton_ops {
      * this many characters leads from s to a living state; 0: unsure.  May be NULL. */
     uint32_t (*room)(const automaton *a, state_id s);
     /* What has no finite state: names and items that may not come twice.  All NULL where
-     * nothing of the kind is held.  `text` [len] is what was read since the start. */
-    bool (*may_repeat)(const automaton *a, state_id s); /* the next two apply at s */
+     * nothing of the kind is held; `text` [len] is what was read since the start.
+     *   may_repeat: s is just behind the last byte of such a name or item
+     *   repeats: asked only there; the one that ends with the text was there before
+     *   taken: for speed, may be NULL.  True: `out` has, each ended by a NUL, every text
+     *     by which the first such name or item to end after s would be a repeat; false:
+     * it cannot say, and `repeats` is asked for each way on */
+    bool (*may_repeat)(const automaton *a, state_id s);
     bool (*repeats)(const automaton *a, state_id s, const char *text, size_t len);
-    /* Append texts, each ended by a NUL, that may not be what comes next. */
-    void (*taken)(const automaton *a, state_id s, const char *text, size_t len,
+    bool (*taken)(const automaton *a, state_id s, const char *text, size_t len,
                   st_buf *out);
     /* Spellings that a vocabulary may have as one control token (<tool_call>, [ARGS]).
      * Control tokens are no text, so a mask allows such a token only where this says that
