@@ -9,11 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { DECIMAL_DIVIDE = 4096 };
+
 typedef struct decimal {
     bool negative;
     uint32_t n;       /* digits */
-    uint32_t span;    /* characters that hold them, a '.' among them counted */
-    const char *text; /* [span] */
+    uint32_t dot;     /* digits before the '.' that is among them; n: none is */
+    const char *text; /* the digits, with that '.' */
     int64_t exp;
 } decimal;
 
@@ -23,7 +25,7 @@ uint32_t decimal_digit(const decimal *d, int64_t power); /* the digit for 10^pow
 int decimal_cmp(const decimal *a, const decimal *b);     /* < 0, 0, > 0 */
 bool decimal_is_integer(const decimal *d);
 /* a is a whole multiple of b > 0.  False also where deciding it would take more than
- * 4096 digits; *ret_sure then false. */
+ * DECIMAL_DIVIDE digits; *ret_sure then false. */
 bool decimal_is_multiple(const decimal *a, const decimal *b, bool *ret_sure);
 void decimal_write(const decimal *d, st_buf *out); /* plain, no exponent */
 #endif

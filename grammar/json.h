@@ -1,8 +1,8 @@
 /* grammar/json.h - JSON text as a tree that forgets nothing.
  *
- * RFC 8259, strictly: one value, well-formed UTF-8, no duplicate names, nothing behind
- * the value.  Numbers keep their text, so that bounds and equality are exact at any size;
- * members keep their order, which is the order that text is held to.
+ * RFC 8259, strictly: one value, well-formed UTF-8, nothing behind the value.  Numbers
+ * keep their text, so that bounds and equality are exact at any size; members keep their
+ * order, which is the order that text is held to.
  *
  * Strings are UTF-8; a lone surrogate (\uD800) cannot be kept and is refused, naming the
  * place.  Nesting deeper than JSON_DEPTH and texts of over 1 GiB are ST_ELIMIT.
@@ -35,19 +35,25 @@ struct json {
     const char *text;  /* JSON_STRING: decoded; JSON_NUMBER: as written.  A NUL follows */
     const json *items; /* [n] of an array; the values of an object's members */
     const json *names; /* [n] JSON_STRING; of an object */
+    const json *const *sorted; /* [n] the names again, by their bytes */
 };
 
-/* ST_EFORMAT says line and column. */
+/* ST_EFORMAT says line and column.  An object with the same name twice is refused. */
 ST_NODISCARD int json_read(const char *text, size_t len, const json **ret_root,
                            st_err *err);
+/* The same, but where a name comes again its last value counts (RFC 8259 allows both). */
+ST_NODISCARD int json_read_last(const char *text, size_t len, const json **ret_root,
+                                st_err *err);
 void json_free(const json *root); /* what json_read gave; NULL allowed */
 
-/* The member of that name, or NULL (also when it is no object). */
+/* The member of that name, or NULL (also when it is no object).  By bisection. */
 const json *json_get(const json *object, const char *name);
+const json *json_get_n(const json *object, const char *name, size_t len);
 bool json_is(const json *string, const char *text); /* a string with that text */
 
-/* Equality as JSON Schema has it: numbers by value, objects in any order. */
-bool json_equal(const json *a, const json *b);
+/* Equality as JSON Schema has it: numbers by value (exponents of over 10^9 by text),
+ * objects in any order. */
+bool json_same(const json *a, const json *b);
 /* The same for values that are equal, whatever their text. */
 uint64_t json_hash(const json *value);
 
@@ -55,7 +61,8 @@ uint64_t json_hash(const json *value);
 typedef enum json_space { JSON_COMPACT, JSON_SPACED } json_space;
 
 /* Append as text: characters raw where JSON allows it (short escapes, \u00XX for other
- * control characters), numbers as plain decimals where that takes at most 400 digits. */
+ * control characters below U+0020), numbers as plain decimals where that takes at most
+ * 400 digits. */
 void json_write(const json *value, json_space space, st_buf *out);
 void json_write_string(const char *text, size_t len, st_buf *out);
 #endif
