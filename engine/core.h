@@ -15,14 +15,19 @@
 #include "engine/kvpool.h"
 
 enum {
-    HEAD_ROWS = 16,   /* rows of whole-vocabulary logits that are held at once */
-    LSE_CHUNK = 8192, /* vocabulary entries summed by one worker call */
+    HEAD_ROWS = 16, /* rows of whole-vocabulary logits that are held at once */
+    LSE_CHUNK =
+        8192, /* vocabulary entries summed by one worker call; whole words of bits */
+    FEW_SHARE = 16, /* up to a 16th of the vocabulary the head is multiplied id by id */
 };
+#define NO_ID UINT32_MAX
 
 typedef struct lse_part { /* of one chunk of a row of logits */
-    uint32_t best; /* the first id of the row with the chunk's highest logit */
     float max;
-    double sum; /* of exp(logit - max) */
+    double sum;     /* of exp(logit - max) */
+    uint32_t best;  /* the first allowed id with the highest logit, or NO_ID: none is */
+    float best_max; /* that logit */
+    double held;    /* of exp(logit - best_max), over the allowed */
 } lse_part;
 
 struct seq {
@@ -48,6 +53,11 @@ typedef struct piece { /* the part of an item that is in the current pass */
     uint32_t row0; /* its first row of engine.hidden */
 } piece;
 
+typedef struct head_row { /* an output that wants the whole vocabulary */
+    const step_item *item;
+    uint32_t out;
+} head_row;
+
 struct engine {
     const model *model;
     workers *workers;
@@ -66,11 +76,15 @@ struct engine {
     model_span *spans;
     piece *pieces;
     uint32_t *rows;
-    float *hidden;   /* [max_batch, n_embd] */
-    float *logits;   /* [HEAD_ROWS, n_vocab] */
-    lse_part *parts; /* [HEAD_ROWS, chunks] */
-    bool lse_rows[HEAD_ROWS];
-    double *sums;    /* [n_layers + 1, n_embd] of engine_states */
+    float *hidden; /* [max_batch, n_embd] */
+    head_row head_rows[HEAD_ROWS];
+    uint32_t n_head_rows;
+    float *head_hidden; /* [HEAD_ROWS, n_embd] their final states */
+    float *logits;      /* [HEAD_ROWS, n_vocab] */
+    lse_part *parts;    /* [HEAD_ROWS, chunks] */
+    int32_t *few;       /* [n_vocab / FEW_SHARE + 1] the ids that one output may take */
+    float *few_logits;
+    double *sums; /* [n_layers + 1, n_embd] of engine_states */
 };
 
 static inline uint32_t kv_pages_for(uint32_t n_tokens)
@@ -78,6 +92,8 @@ static inline uint32_t kv_pages_for(uint32_t n_tokens)
     return n_tokens / KV_PAGE_TOKENS + (n_tokens % KV_PAGE_TOKENS != 0);
 }
 
+/* How many ids an output may take. */
+uint32_t allowed_count(const uint32_t *bits, uint32_t n_vocab);
 /* Logits and their normalisers for the rows of a pass.  No allocation. */
 ST_NODISCARD int pass_outputs(engine *e, uint32_t n_pieces, st_err *err);
 #endif

@@ -102,7 +102,7 @@ static int scratch_make(engine *e)
 {
     const model_info *info = model_about(e->model);
     size_t n = e->max_batch;
-    size_t chunks = info->n_vocab / LSE_CHUNK + 1;
+    size_t chunks = info->n_vocab / LSE_CHUNK + 1, few = info->n_vocab / FEW_SHARE + 1;
     size_t states, vocab, hidden;
     if (!st_mul_ok((size_t)info->n_layers + 1, info->n_embd, &states) ||
         !st_mul_ok(HEAD_ROWS, info->has_head ? info->n_vocab : 1, &vocab) ||
@@ -112,11 +112,15 @@ static int scratch_make(engine *e)
     e->pieces = st_alloc_n(n, sizeof *e->pieces);
     e->rows = st_alloc_n(n, sizeof *e->rows);
     e->hidden = st_aligned_n(hidden, sizeof *e->hidden);
+    e->head_hidden =
+        st_aligned_n((size_t)HEAD_ROWS * info->n_embd, sizeof *e->head_hidden);
     e->logits = st_aligned_n(vocab, sizeof *e->logits);
+    e->few = st_alloc_n(few, sizeof *e->few);
+    e->few_logits = st_aligned_n(few, sizeof *e->few_logits);
     e->parts = st_alloc_n(HEAD_ROWS * chunks, sizeof *e->parts);
     e->sums = st_alloc_n(states, sizeof *e->sums);
-    bool ok =
-        e->spans && e->pieces && e->rows && e->hidden && e->logits && e->parts && e->sums;
+    bool ok = e->spans && e->pieces && e->rows && e->hidden && e->head_hidden &&
+              e->logits && e->few && e->few_logits && e->parts && e->sums;
     return ok ? 0 : ST_ENOMEM;
 }
 
@@ -157,7 +161,10 @@ void engine_free(engine *e)
     assert(!e->pool || kvpool_n_free(e->pool) == kvpool_n_pages(e->pool));
     st_free(e->sums);
     st_free(e->parts);
+    st_free(e->few_logits);
+    st_free(e->few);
     st_free(e->logits);
+    st_free(e->head_hidden);
     st_free(e->hidden);
     st_free(e->rows);
     st_free(e->pieces);

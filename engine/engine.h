@@ -80,13 +80,20 @@ typedef struct step_item {
     const int32_t *ids; /* vocabulary ids wanted; NULL with n_ids 0: all */
     uint32_t n_ids;
     const uint32_t
-        *ids_end;      /* NULL: every output gets all `ids`.  Else output i gets
-                        * ids[ids_end[i - 1] .. ids_end[i]), logits packed likewise */
+        *ids_end; /* NULL: every output gets all `ids`.  Else output i gets
+                   * ids[ids_end[i - 1] .. ids_end[i]), logits packed likewise */
+    const uint32_t *const *allowed; /* NULL, or [n_out] without ids: bit i % 32 of word
+                                     * i / 32 of each says whether id i may be the next,
+                                     * [(n_vocab + 31) / 32] words, at least one bit.
+                                     * ret_logits are -INFINITY for the others; where few
+                                     * may be, the head is multiplied for those alone */
     float *ret_logits; /* [n_out, n_ids or n_vocab], or [n_ids] with ids_end */
     float *ret_hidden; /* [n_out, n_embd], final norm applied */
-    int32_t *ret_best; /* [n_out] the id with the highest logit (sampler_best) */
+    int32_t *ret_best; /* [n_out] the allowed id with the highest logit (sampler_best) */
+    float *ret_top;    /* [n_out] its logit; with ret_best */
     float *ret_lse;    /* [n_out] natural log of the sum over the whole vocabulary of
                         * exp(logit): logit - lse is the exact log-probability */
+    float *ret_held_lse; /* [n_out] the same over the allowed ids; with `allowed` */
 } step_item;
 
 /* Pooled hidden states of whole texts. */

@@ -1,8 +1,9 @@
 /* engine/logits.c - from the final states of a pass to what its items asked for.
  *
  * The head is the widest matrix of a small model, so it is multiplied only for the rows
- * and ids that are wanted.  A normaliser needs the whole vocabulary: those rows are done
- * HEAD_ROWS at a time, rows of different sequences together, and are kept no longer.
+ * and ids that are wanted; one by one where an output may take few ids.  A normaliser and
+ * a choice among many need the whole vocabulary: those rows are done HEAD_ROWS at a time,
+ * rows of different sequences together, and are kept no longer.
  *
  * log-sum-exp: each chunk of LSE_CHUNK entries gives its maximum and, in double, the sum
  * of exp(logit - maximum) (expsum.h); the chunks are joined in order.  Chunks are fixed,
@@ -20,44 +21,99 @@ typedef struct lse_job {
     uint32_t n_chunks; /* of one row */
 } lse_job;
 
+uint32_t allowed_count(const uint32_t *bits, uint32_t n_vocab)
+{
+    uint32_t n = 0, words = n_vocab / 32, rest = n_vocab % 32;
+    for (uint32_t i = 0; i < words; i++)
+        n += (uint32_t)__builtin_popcount(bits[i]);
+    if (rest > 0)
+        n += (uint32_t)__builtin_popcount(bits[words] & ((UINT32_C(1) << rest) - 1));
+    return n;
+}
+
+/* Rule out what is not allowed of the ids [from, from + n); returns the first allowed one
+ * or NO_ID. */
+static uint32_t chunk_mask(const uint32_t *bits, uint32_t from, uint32_t n, float *x)
+{
+    uint32_t first = NO_ID;
+    for (uint32_t i = 0; i < n; i += 32) {
+        uint32_t word = bits[(from + i) / 32], end = n - i < 32 ? n - i : 32;
+        if (word == UINT32_MAX && first != NO_ID)
+            continue;
+        for (uint32_t k = 0; k < end; k++) {
+            bool may = word >> k & 1;
+            x[i + k] = may ? x[i + k] : -INFINITY;
+            if (may && first == NO_ID)
+                first = from + i + k;
+        }
+    }
+    return first;
+}
+
+static float finite_or_low(float x)
+{
+    return isnan(x) ? -INFINITY : x;
+}
+
 static void lse_chunk(void *arg, uint32_t at, uint32_t worker)
 {
     const lse_job *job = arg;
     uint32_t row = at / job->n_chunks, from = at % job->n_chunks * LSE_CHUNK;
     uint32_t n = job->n_vocab - from < LSE_CHUNK ? job->n_vocab - from : LSE_CHUNK;
-    const float *x = job->e->logits + (size_t)row * job->n_vocab + from;
-    uint32_t best = (uint32_t)sampler_best(x, n);
-    float max = isnan(x[best]) ? -INFINITY : x[best];
-    double sum = 0;
+    float *x = job->e->logits + (size_t)row * job->n_vocab + from;
+    const head_row *r = &job->e->head_rows[row];
+    uint32_t best = (uint32_t)sampler_best(x, n), first = from;
+    float max = finite_or_low(x[best]);
+    lse_part part = {.max = max};
     (void)worker;
-    if (max > -INFINITY && job->e->lse_rows[row])
-        sum = exp_sum(x, n, max, 1, NULL);
-    job->e->parts[at] = (lse_part){from + best, max, sum};
+    if (max > -INFINITY && r->item->ret_lse)
+        part.sum = exp_sum(x, n, max, 1, NULL);
+    if (r->item->allowed) {
+        first = chunk_mask(r->item->allowed[r->out], from, n, x);
+        best = (uint32_t)sampler_best(x, n);
+        max = finite_or_low(x[best]);
+    }
+    part.best = max > -INFINITY ? from + best : first;
+    part.best_max = max;
+    if (max > -INFINITY && r->item->ret_held_lse)
+        part.held = exp_sum(x, n, max, 1, NULL);
+    job->e->parts[at] = part;
 }
 
 static uint32_t best_join(const lse_part *parts, uint32_t n)
 {
-    const lse_part *best = parts;
-    for (uint32_t i = 1; i < n; i++)
-        best = parts[i].max > best->max ? &parts[i] : best;
-    return best->best;
+    const lse_part *best = NULL;
+    for (uint32_t i = 0; i < n; i++)
+        if (parts[i].best != NO_ID && (!best || parts[i].best_max > best->best_max))
+            best = &parts[i];
+    return best ? best->best : 0; /* there is one: items_check */
 }
 
-static double lse_join(const lse_part *parts, uint32_t n)
+static double lse_join(const lse_part *parts, uint32_t n, bool held)
 {
     float max = -INFINITY;
     double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        max = parts[i].max > max ? parts[i].max : max;
+    for (uint32_t i = 0; i < n; i++) {
+        float part = held ? parts[i].best_max : parts[i].max;
+        max = part > max ? part : max;
+    }
     for (uint32_t i = 0; i < n && max > -INFINITY; i++)
-        sum += parts[i].sum * exp((double)parts[i].max - (double)max);
+        sum += (held ? parts[i].held : parts[i].sum) *
+               exp((double)(held ? parts[i].best_max : parts[i].max) - (double)max);
     return (double)max + log(sum);
 }
 
-static bool wants_vocab(const piece *p)
+static bool wants_head(const step_item *it)
 {
-    return p->item->ret_lse || p->item->ret_best ||
-           (p->item->ret_logits && p->item->n_ids == 0 && !p->item->ids_end);
+    return it->ret_lse || it->ret_best || it->ret_held_lse ||
+           (it->ret_logits && (it->n_ids > 0 || !it->ids_end));
+}
+
+/* Of an item that wants the head: the whole of it, or only its `ids`? */
+static bool wants_vocab(const step_item *it)
+{
+    return it->ret_lse || it->ret_best || it->ret_held_lse ||
+           (it->n_ids == 0 && !it->ids_end);
 }
 
 /* Where the wanted ids of output `out` begin, and how many they are. */
@@ -89,51 +145,97 @@ static void row_scatter(const step_item *it, uint32_t out, const float *logits,
         to[i] = logits[it->ids[at + i]];
 }
 
-/* The piece with output *skip of piece p and those that follow; *skip is then its own. */
-static const piece *piece_of(const piece *p, uint32_t *skip)
+/* What the rows that were put together want. */
+static int rows_flush(engine *e, st_err *err)
 {
-    while (*skip >= p->n_out)
-        *skip -= (p++)->n_out;
-    return p;
-}
-
-/* Mark the rows whose exponentials are wanted.  False when no row needs its chunks. */
-static bool rows_sums(engine *e, const piece *p, uint32_t skip, uint32_t n_rows)
-{
-    bool any = false;
-    for (uint32_t r = 0; r < n_rows; r++, skip++) {
-        p = piece_of(p, &skip);
-        e->lse_rows[r] = p->item->ret_lse;
-        any = any || p->item->ret_lse || p->item->ret_best;
-    }
-    return any;
-}
-
-/* Whole-vocabulary logits of up to HEAD_ROWS rows, which start at row `row` of the pass
- * and at output `skip` of piece `p`; rows run on into the pieces that follow. */
-static int rows_vocab(engine *e, const piece *p, uint32_t skip, uint32_t n_rows,
-                      st_err *err)
-{
-    uint32_t n_vocab = model_about(e->model)->n_vocab;
+    uint32_t n_vocab = model_about(e->model)->n_vocab, n_rows = e->n_head_rows;
     uint32_t n_chunks = (n_vocab + LSE_CHUNK - 1) / LSE_CHUNK;
-    const float *hidden =
-        e->hidden + (size_t)(p->row0 + skip) * model_about(e->model)->n_embd;
     lse_job job = {e, n_vocab, n_chunks};
-    int rc = model_head(e->model, e->work, hidden, n_rows, NULL, n_vocab, e->logits, err);
+    bool chunks = false;
+    e->n_head_rows = 0;
+    int rc = model_head(e->model, e->work, e->head_hidden, n_rows, NULL, n_vocab,
+                        e->logits, err);
     if (rc < 0)
         return rc;
-    if (rows_sums(e, p, skip, n_rows))
-        workers_run(e->workers, n_rows * n_chunks, lse_chunk, &job);
-    for (uint32_t r = 0; r < n_rows; r++, skip++) {
-        p = piece_of(p, &skip);
-        uint32_t out = p->out0 + skip;
-        const lse_part *parts = e->parts + r * n_chunks;
-        row_scatter(p->item, out, e->logits + (size_t)r * n_vocab, n_vocab);
-        if (p->item->ret_best)
-            p->item->ret_best[out] = (int32_t)best_join(parts, n_chunks);
-        if (p->item->ret_lse)
-            p->item->ret_lse[out] = (float)lse_join(parts, n_chunks);
+    for (uint32_t r = 0; r < n_rows; r++) {
+        const step_item *it = e->head_rows[r].item;
+        chunks = chunks || it->ret_lse || it->ret_best || it->allowed;
     }
+    if (chunks)
+        workers_run(e->workers, n_rows * n_chunks, lse_chunk, &job);
+    for (uint32_t r = 0; r < n_rows; r++) {
+        const step_item *it = e->head_rows[r].item;
+        const float *logits = e->logits + (size_t)r * n_vocab;
+        uint32_t out = e->head_rows[r].out;
+        const lse_part *parts = e->parts + (size_t)r * n_chunks;
+        row_scatter(it, out, logits, n_vocab);
+        if (it->ret_best)
+            it->ret_best[out] = (int32_t)best_join(parts, n_chunks);
+        if (it->ret_top)
+            it->ret_top[out] = logits[it->ret_best[out]];
+        if (it->ret_lse)
+            it->ret_lse[out] = (float)lse_join(parts, n_chunks, false);
+        if (it->ret_held_lse)
+            it->ret_held_lse[out] = (float)lse_join(parts, n_chunks, true);
+    }
+    return 0;
+}
+
+/* An output that wants the whole vocabulary; rows of different sequences together. */
+static int row_add(engine *e, const step_item *it, uint32_t out, const float *hidden,
+                   st_err *err)
+{
+    uint32_t n_embd = model_about(e->model)->n_embd;
+    memcpy(e->head_hidden + (size_t)e->n_head_rows * n_embd, hidden,
+           n_embd * sizeof *hidden);
+    e->head_rows[e->n_head_rows++] = (head_row){it, out};
+    return e->n_head_rows == HEAD_ROWS ? rows_flush(e, err) : 0;
+}
+
+/* Is the head multiplied for the allowed ids alone? */
+static bool is_few(const engine *e, const step_item *it, uint32_t out)
+{
+    uint32_t n_vocab = model_about(e->model)->n_vocab;
+    return it->allowed && !it->ret_lse &&
+           allowed_count(it->allowed[out], n_vocab) <= n_vocab / FEW_SHARE;
+}
+
+static uint32_t few_list(const engine *e, const uint32_t *bits)
+{
+    uint32_t n_vocab = model_about(e->model)->n_vocab, n = 0;
+    for (uint32_t i = 0; i < n_vocab; i += 32)
+        for (uint32_t word = bits[i / 32]; word; word &= word - 1) {
+            uint32_t id = i + (uint32_t)__builtin_ctz(word);
+            if (id < n_vocab)
+                e->few[n++] = (int32_t)id;
+        }
+    return n;
+}
+
+static int row_few(engine *e, const step_item *it, uint32_t out, const float *hidden,
+                   st_err *err)
+{
+    uint32_t n_vocab = model_about(e->model)->n_vocab;
+    uint32_t n = few_list(e, it->allowed[out]);
+    int rc = model_head(e->model, e->work, hidden, 1, e->few, n, e->few_logits, err);
+    if (rc < 0)
+        return rc;
+    uint32_t best = (uint32_t)sampler_best(e->few_logits, n);
+    float max = finite_or_low(e->few_logits[best]);
+    float *logits = it->ret_logits ? it->ret_logits + (size_t)out * n_vocab : NULL;
+    for (uint32_t i = 0; logits && i < n_vocab; i++)
+        logits[i] = -INFINITY;
+    for (uint32_t i = 0; logits && i < n; i++)
+        logits[e->few[i]] = e->few_logits[i];
+    if (it->ret_best)
+        it->ret_best[out] = e->few[best];
+    if (it->ret_top)
+        it->ret_top[out] = e->few_logits[best];
+    if (it->ret_held_lse)
+        it->ret_held_lse[out] =
+            max > -INFINITY
+                ? (float)((double)max + log(exp_sum(e->few_logits, n, max, 1, NULL)))
+                : -INFINITY;
     return 0;
 }
 
@@ -158,51 +260,30 @@ static int piece_ids(engine *e, const piece *p, st_err *err)
     return 0;
 }
 
-/* The pieces from `first` on that want the whole vocabulary, as one run of rows. */
-static int run_vocab(engine *e, uint32_t first, uint32_t n_pieces, uint32_t *ret_next,
-                     st_err *err)
+static int piece_outputs(engine *e, const piece *p, st_err *err)
 {
-    uint32_t next = first, left = 0, skip = 0;
-    const piece *p = &e->pieces[first];
-    for (;
-         next < n_pieces && (e->pieces[next].n_out == 0 || wants_vocab(&e->pieces[next]));
-         next++)
-        left += e->pieces[next].n_out;
-    while (left > 0) {
-        uint32_t n = left < HEAD_ROWS ? left : HEAD_ROWS;
-        p = piece_of(p, &skip);
-        int rc = rows_vocab(e, p, skip, n, err);
-        if (rc < 0)
-            return rc;
-        skip += n;
-        left -= n;
-    }
-    *ret_next = next;
-    return 0;
+    const step_item *it = p->item;
+    uint32_t n_embd = model_about(e->model)->n_embd;
+    const float *hidden = e->hidden + (size_t)p->row0 * n_embd;
+    int rc = 0;
+    if (it->ret_hidden)
+        memcpy(it->ret_hidden + (size_t)p->out0 * n_embd, hidden,
+               (size_t)p->n_out * n_embd * sizeof(float));
+    if (!wants_head(it))
+        return 0;
+    if (!wants_vocab(it))
+        return p->n_out > 0 ? piece_ids(e, p, err) : 0;
+    for (uint32_t i = 0; rc == 0 && i < p->n_out; i++, hidden += n_embd)
+        rc = is_few(e, it, p->out0 + i) ? row_few(e, it, p->out0 + i, hidden, err)
+                                        : row_add(e, it, p->out0 + i, hidden, err);
+    return rc;
 }
 
 int pass_outputs(engine *e, uint32_t n_pieces, st_err *err)
 {
-    uint32_t n_embd = model_about(e->model)->n_embd;
-    for (uint32_t i = 0; i < n_pieces; i++) {
-        const piece *p = &e->pieces[i];
-        if (p->item->ret_hidden)
-            memcpy(p->item->ret_hidden + (size_t)p->out0 * n_embd,
-                   e->hidden + (size_t)p->row0 * n_embd,
-                   (size_t)p->n_out * n_embd * sizeof(float));
-    }
-    for (uint32_t i = 0; i < n_pieces;) {
-        const piece *p = &e->pieces[i];
-        int rc = 0;
-        if (p->n_out > 0 && wants_vocab(p)) {
-            rc = run_vocab(e, i, n_pieces, &i, err);
-        } else {
-            if (p->n_out > 0 && p->item->ret_logits && p->item->n_ids > 0)
-                rc = piece_ids(e, p, err);
-            i++;
-        }
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    int rc = 0;
+    e->n_head_rows = 0;
+    for (uint32_t i = 0; rc == 0 && i < n_pieces; i++)
+        rc = piece_outputs(e, &e->pieces[i], err);
+    return rc == 0 && e->n_head_rows > 0 ? rows_flush(e, err) : rc;
 }

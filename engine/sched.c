@@ -282,6 +282,7 @@ void req_end(sched *s, uint32_t at, sched_end end, const st_err *err)
         .n_prompt = r->n_prompt,
         .n_cached = r->n_cached,
         .n_preempted = r->n_preempted,
+        .n_steps = r->n_steps,
         .queued_us = r->queued_us,
         .first_us = r->first_us,
         .total_us = now - r->submit_us,

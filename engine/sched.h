@@ -18,6 +18,7 @@
 #define ENGINE_SCHED_H
 #include "engine/options.h"
 #include "engine/sampler.h"
+#include "grammar/grammar.h"
 
 typedef struct sched sched;
 typedef struct sched_prefix sched_prefix;
@@ -41,9 +42,28 @@ typedef enum sched_kind {
 
 typedef struct sched_token {
     int32_t id;
-    uint32_t index; /* among the new ones, from 0 */
-    double logp;    /* natural, under the unmodified logits; 0 unless asked for */
+    uint32_t index;   /* among the new ones, from 0 */
+    double logp;      /* natural, under the unmodified logits; 0 unless asked for */
+    double held_logp; /* the same among the ids that the grammar allows */
+    bool forced; /* held text with one way on: nothing was computed for it; its logp is
+                  * NaN and its held_logp 0, where they are asked for */
 } sched_token;
+
+/* Text held to a grammar.  Text with one way on is taken as the tokenizer would write it,
+ * but for its last token, which what follows may merge with; every other token is the
+ * sampler's choice among those that the grammar allows.  The tokenizer's end tokens and
+ * the stop ids are allowed exactly where the text may end, and where nothing can follow
+ * it ends by itself.  Only a text that ends with SCHED_END_DONE is whole; check it once
+ * more with grammar_validate.
+ *
+ * Text from the input is tried many tokens at a time where the choice is the likeliest
+ * token.  That, and the tokens that are forced, save steps and change no byte. */
+typedef struct sched_held {
+    masker *masker;    /* NULL: free text; borrowed, used on the owner's thread */
+    const tok *tok;    /* whose ids the masker's are */
+    const char *input; /* what is likely to be copied from; borrowed; NULL: nothing */
+    size_t input_len;
+} sched_held;
 
 typedef struct sched_generate {
     sampler_opts how;
@@ -51,14 +71,15 @@ typedef struct sched_generate {
     uint32_t n_stop;
     uint32_t max_new; /* at least 1 */
     bool logp;
+    sched_held held;
     /* For each token as it is made; false ends the text after it.  May be NULL. */
     bool (*on_token)(void *arg, const sched_token *token);
 } sched_generate;
 
 typedef enum sched_end {
-    SCHED_END_DONE,   /* all that was asked for */
+    SCHED_END_DONE,   /* all that was asked for; a held text is whole */
     SCHED_END_STOP,   /* a stop id, or on_token said so */
-    SCHED_END_LENGTH, /* max_new, or the end of the context */
+    SCHED_END_LENGTH, /* max_new, or the end of the context; a held text is not valid */
     SCHED_END_ERROR,
 } sched_end;
 
@@ -72,6 +93,10 @@ typedef struct sched_result {
     uint32_t n_prompt; /* with its prefix */
     uint32_t n_cached; /* of those, found in pages when it first became live */
     uint32_t n_preempted;
+    uint32_t n_steps;    /* that chose tokens of it */
+    uint32_t n_forced;   /* of its new tokens, those that no step chose */
+    uint32_t n_proposed; /* from the input, and how many of them were right */
+    uint32_t n_agreed;
     uint64_t queued_us; /* from submit until it first became live */
     uint64_t first_us;  /* from submit to the first token; 0: none */
     uint64_t total_us;  /* from submit to now */

@@ -50,6 +50,7 @@ typedef struct req {
     bool in_turn; /* has tokens in the current step */
     uint32_t n_cached;
     uint32_t n_preempted;
+    uint32_t n_steps; /* that chose tokens of it */
     uint64_t submit_us;
     uint64_t queued_us;
     uint64_t first_us;

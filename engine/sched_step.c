@@ -298,6 +298,7 @@ static void token_give(sched *s, uint32_t at, sched_token token)
     const sched_generate *g = &r->ask.generate;
     const sched_prefix *p = r->ask.prefix;
     token.index = r->n - r->n_prompt;
+    r->n_steps++;
     if (token.index == 0) {
         r->first_us = st_clock_us() - r->submit_us;
         prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens);

@@ -31,6 +31,8 @@ static int generate_check(const sched *s, const sched_request *q, sampler *ret_p
     }
     if (q->generate.max_new == 0)
         return st_err_set(err, ST_EINVAL, "max_new is 0");
+    if (q->generate.held.masker)
+        return st_err_set(err, ST_EUNSUPPORTED, "text is not held to grammars yet");
     return sampler_init(ret_pick, &q->generate.how, err);
 }
 

@@ -98,6 +98,16 @@ static int outputs_check(const engine *e, const step_item *it, st_err *err)
         !model_about(e->model)->has_head)
         return st_err_set(err, ST_EUNSUPPORTED, "the model '%s' gives no logits",
                           model_about(e->model)->arch);
+    if (it->allowed && (it->n_ids > 0 || it->ids_end))
+        return st_err_set(err, ST_EINVAL,
+                          "wanted ids and allowed ones exclude each other");
+    if ((it->ret_top && !it->ret_best) || (it->ret_held_lse && !it->allowed))
+        return st_err_set(err, ST_EINVAL,
+                          "the best logit without the best id, or a sum "
+                          "over allowed ids without them");
+    for (uint32_t i = 0; it->allowed && i < it->n_out; i++)
+        if (allowed_count(it->allowed[i], model_about(e->model)->n_vocab) == 0)
+            return st_err_set(err, ST_EINVAL, "output %u may be no id", i);
     for (uint32_t i = 0; it->ids_end && i < it->n_out; i++)
         if (it->ids_end[i] > it->n_ids || (i > 0 && it->ids_end[i] < it->ids_end[i - 1]))
             return st_err_set(err, ST_EINVAL, "output %u ends at id %u of %u", i,
