@@ -2,7 +2,8 @@
  *
  * Complete and trimmed: state 0 is dead, from every other state some text is accepted.
  * So a text is the beginning of an accepted one exactly while its state is not 0.
- * Every language here is one of well-formed UTF-8, its complement too.
+ * Every language here is one of well-formed UTF-8, its complement too.  The start is
+ * state 1, and a way from a lower number leads to each of the others.
  *
  * Threads: immutable once made.  Memory: dfa_free. */
 #ifndef GRAMMAR_DFA_H
@@ -17,7 +18,7 @@ enum { DFA_DEAD = 0, DFA_MAX_STATES = 20000 };
 typedef struct dfa {
     uint32_t n_states;
     uint32_t n_classes;
-    uint32_t start; /* DFA_DEAD: the empty language */
+    uint32_t start; /* 1; DFA_DEAD: the empty language */
     uint8_t class_of[256];
     uint32_t *next;  /* [n_states, n_classes] */
     uint32_t *label; /* [n_states] 0: not accepted; else which label (dfa_labels), 1 */
@@ -31,8 +32,8 @@ uint32_t dfa_run(const dfa *d, uint32_t state, const char *text, size_t len);
 
 void dfa_free(dfa *d); /* NULL allowed */
 
-/* Any text.  Exactly one of n texts.  More than DFA_MAX_STATES states: ST_ELIMIT, here
- * and everywhere below. */
+/* Any text.  Exactly one of n texts; ST_EINVAL: one is not well-formed UTF-8.  More than
+ * DFA_MAX_STATES states: ST_ELIMIT, here and everywhere below. */
 ST_NODISCARD int dfa_any(dfa **ret, st_err *err);
 ST_NODISCARD int dfa_texts(const char *const *texts, const size_t *lens, uint32_t n,
                            dfa **ret, st_err *err);
@@ -44,6 +45,10 @@ ST_NODISCARD int dfa_join(const dfa *const *parts, uint32_t n, dfa **ret, st_err
 
 /* Texts that are accepted, at most `most`; `most` where there are more or endless. */
 uint64_t dfa_count(const dfa *d, uint64_t most);
+
+/* open[s], for [n_states]: any well-formed text without characters below U+0020, '"' and
+ * '\\' leads from s on to states that are open too, at each of its characters. */
+ST_NODISCARD int dfa_open(const dfa *d, uint8_t *open, st_err *err);
 
 /* Which of many a text is: names and parts run side by side.  A label says which name the
  * text is, if any, and which of the parts accept it (bit p: parts[p], at most 64); label

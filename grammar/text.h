@@ -13,9 +13,14 @@ typedef struct text_rule {
     dfa *d;            /* owned */
     uint32_t min, max; /* max UINT32_MAX: none */
     uint32_t cap;      /* characters beyond this count are not told apart */
-    uint64_t
-        *lengths;   /* NULL, or for each state the lengths that lead on to acceptance */
-    uint32_t words; /* of `lengths` for a state */
+    uint8_t *open;     /* [n_states] dfa_open */
+    uint8_t *pending;  /* [n_states] bytes missing to the character's end */
+    /* NULL where the automaton alone says it.  Else bit k of state s: k more characters
+     * lead to acceptance (without max: k or more); from the last bit on, as that one. */
+    uint64_t *lengths;
+    uint32_t words;   /* of `lengths` for a state */
+    uint32_t horizon; /* the last bit */
+    uint32_t slack;   /* open states are at most this many characters from acceptance */
 } text_rule;
 
 typedef struct text_state {
@@ -33,7 +38,7 @@ text_state text_start(const text_rule *r);
 /* One byte of UTF-8.  Dead as soon as no accepted text of the right length begins so. */
 text_state text_step(const text_rule *r, text_state s, uint8_t byte);
 bool text_accepts(const text_rule *r, text_state s);
-/* Any text of at most `room` more characters keeps it alive (for fast masks); 0: unsure.
- */
+/* Any text without control characters, '"' and '\' of at most this many characters more
+ * keeps it alive (for fast masks); 0: unsure. */
 uint32_t text_room(const text_rule *r, text_state s);
 #endif

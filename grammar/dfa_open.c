@@ -1,0 +1,82 @@
+/* grammar/dfa_open.c - from which states any text leads on.
+ *
+ * The largest set of pairs (state of any UTF-8, state of the automaton) in which no byte
+ * of plain text leads from a living partner to a dead one: pairs are struck out until
+ * none has to be. */
+#include "grammar/dfa.h"
+
+#include "base/mem.h"
+#include "grammar/dfa_build.h"
+#include <string.h>
+
+typedef struct pairs {
+    const dfa *any, *d;
+    uint8_t *good; /* [any->n_states, d->n_states] */
+    uint32_t n_bytes;
+    uint8_t bytes[256]; /* one of each sort of plain byte */
+} pairs;
+
+static void sort_bytes(pairs *p)
+{
+    for (uint32_t byte = 0x20; byte < 256; byte++) {
+        if (byte == '"' || byte == '\\')
+            continue;
+        uint32_t i = 0;
+        while (i < p->n_bytes &&
+               (p->any->class_of[p->bytes[i]] != p->any->class_of[byte] ||
+                p->d->class_of[p->bytes[i]] != p->d->class_of[byte]))
+            i++;
+        if (i == p->n_bytes)
+            p->bytes[p->n_bytes++] = (uint8_t)byte;
+    }
+}
+
+static bool still_good(const pairs *p, uint32_t a, uint32_t s)
+{
+    for (uint32_t i = 0; i < p->n_bytes; i++) {
+        uint32_t to = dfa_step(p->any, a, p->bytes[i]);
+        if (to != DFA_DEAD &&
+            !p->good[(size_t)to * p->d->n_states + dfa_step(p->d, s, p->bytes[i])])
+            return false;
+    }
+    return true;
+}
+
+static void strike(pairs *p)
+{
+    uint32_t n = p->d->n_states;
+    memset(p->good, 1, (size_t)p->any->n_states * n);
+    for (uint32_t a = 1; a < p->any->n_states; a++)
+        p->good[(size_t)a * n] = 0;
+    for (bool again = true; again;) {
+        again = false;
+        for (uint32_t s = n; s-- > 1;) { /* ways mostly lead to higher numbers */
+            for (uint32_t a = p->any->n_states; a-- > 1;) {
+                uint8_t *good = &p->good[(size_t)a * n + s];
+                if (*good && !still_good(p, a, s)) {
+                    *good = 0;
+                    again = true;
+                }
+            }
+        }
+    }
+}
+
+int dfa_open(const dfa *d, uint8_t *open, st_err *err)
+{
+    dfa *any;
+    int rc = dfa_any(&any, err);
+    if (rc < 0)
+        return rc;
+    pairs p = {.any = any, .d = d};
+    p.good = st_alloc_n((size_t)any->n_states, d->n_states);
+    if (p.good) {
+        sort_bytes(&p);
+        strike(&p);
+        memcpy(open, p.good + (size_t)any->start * d->n_states, d->n_states);
+        open[DFA_DEAD] = 0;
+    }
+    st_free(p.good);
+    dfa_free(any);
+    return p.good ? 0 : dfa_out_of_memory(err);
+}
