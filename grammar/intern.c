@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { FIRST_SLOTS = 64, FIRST_STATES = 32 };
+enum { KEPT_ROOM = 4096 }; /* bytes that are not worth giving back */
 
 const void *intern_get(const intern *s, uint32_t number, size_t *ret_len)
 {
@@ -89,12 +90,43 @@ int intern_put(intern *s, const void *value, size_t len, uint32_t *ret, st_err *
     return 0;
 }
 
+/* Give back what was needed for many values; what cannot be given back stays. */
+static void shrink(intern *s)
+{
+    uint32_t n_slots = FIRST_SLOTS;
+    if (s->cap > s->used + KEPT_ROOM) {
+        uint8_t *bytes = st_realloc_n(s->bytes, s->used + KEPT_ROOM, 1);
+        if (bytes) {
+            s->bytes = bytes;
+            s->cap = s->used + KEPT_ROOM;
+        }
+    }
+    if (s->cap_n > s->n + KEPT_ROOM / 4) {
+        uint32_t cap_n = s->n + 3 > FIRST_STATES ? s->n + 3 : FIRST_STATES;
+        size_t *begin = st_realloc_n(s->begin, cap_n, sizeof *begin);
+        if (begin) {
+            s->begin = begin;
+            s->cap_n = cap_n;
+        }
+    }
+    while (s->n + 1 > n_slots / 2)
+        n_slots *= 2;
+    if (s->n_slots > KEPT_ROOM / 4 && n_slots < s->n_slots) {
+        uint32_t *slots = st_realloc_n(s->slots, n_slots, sizeof *slots);
+        if (slots) {
+            s->slots = slots;
+            s->n_slots = n_slots;
+        }
+    }
+}
+
 void intern_keep(intern *s, uint32_t n)
 {
     if (n >= s->n)
         return;
     s->n = n;
     s->used = s->begin[n + 1];
+    shrink(s);
     memset(s->slots, 0, s->n_slots * sizeof *s->slots);
     for (uint32_t i = 1; i <= n; i++) {
         size_t len;

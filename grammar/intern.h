@@ -23,7 +23,7 @@ ST_NODISCARD int intern_put(intern *s, const void *value, size_t len, uint32_t *
                             st_err *err);
 /* Valid until the next put. */
 const void *intern_get(const intern *s, uint32_t number, size_t *ret_len);
-void intern_keep(intern *s, uint32_t n); /* forget numbers over n */
+void intern_keep(intern *s, uint32_t n); /* forget numbers over n, and their memory */
 size_t intern_bytes(const intern *s);
 void intern_done(intern *s);
 #endif

@@ -368,6 +368,14 @@ bool tok_is_control(const tok *t, int32_t id)
     return id >= 0 && (uint32_t)id < t->n && t->pieces[id].kind == PIECE_CONTROL;
 }
 
+bool tok_is_text(const tok *t, int32_t id)
+{
+    if (id < 0 || (uint32_t)id >= t->n)
+        return false;
+    const piece *p = &t->pieces[id];
+    return !is_markup(p) && p->kind != PIECE_UNUSED && p->raw_len > 0;
+}
+
 const char *tok_chat_template(const tok *t)
 {
     return t->chat_template;

@@ -66,6 +66,8 @@ int32_t tok_bos(const tok *t);                        /* -1 when there is none *
 int32_t tok_eos(const tok *t);
 bool tok_is_end(const tok *t, int32_t id); /* ends a turn or a text (EOS, EOT, ...) */
 bool tok_is_control(const tok *t, int32_t id);
+/* Does it stand for bytes of a text?  Control, unknown and unused pieces do not. */
+bool tok_is_text(const tok *t, int32_t id);
 /* The model's chat template, or NULL; owned by the tok. */
 const char *tok_chat_template(const tok *t);
 /* SHA-256 over everything that decides the ids: algorithm, pieces, merges, flags. */

@@ -1,0 +1,133 @@
+/* grammar/grammar.c - the door: each kind of grammar joined with its automaton and with
+ * what reads the finished text another way. */
+#include "grammar/grammar.h"
+
+#include "base/mem.h"
+#include "grammar/dfa_automaton.h"
+#include "grammar/gbnf.h"
+#include "grammar/gbnf_earley.h"
+#include "grammar/kind.h"
+#include "grammar/gbnf_rules.h"
+#include <string.h>
+
+static void *kind_new(size_t size, const grammar_ops *ops, st_err *err)
+{
+    grammar *g = st_zalloc_n(1, size);
+    if (g)
+        g->ops = ops;
+    else
+        st_err_set(err, ST_ENOMEM, "out of memory for a grammar");
+    return g;
+}
+
+/* Give out what was made, or free it. */
+static int kind_give(int rc, grammar *g, grammar **ret)
+{
+    if (rc < 0)
+        grammar_free(g);
+    else
+        *ret = g;
+    return rc;
+}
+
+/* ---- GBNF ---- */
+
+typedef struct gbnf_kind {
+    grammar base;
+    gbnf *g;
+    rules *r;
+} gbnf_kind;
+
+static void gbnf_kind_free(grammar *g)
+{
+    gbnf_kind *k = (gbnf_kind *)g;
+    rules_free(k->r);
+    gbnf_free(k->g);
+    st_free(k);
+}
+
+static int gbnf_automaton(const grammar *g, automaton **ret, st_err *err)
+{
+    return rules_automaton_new(((const gbnf_kind *)g)->r, ret, err);
+}
+
+static int gbnf_validate(const grammar *g, const char *text, size_t len, st_err *err)
+{
+    return gbnf_earley(((const gbnf_kind *)g)->g, text, len, err);
+}
+
+static const grammar_ops gbnf_ops = {gbnf_kind_free, gbnf_automaton, gbnf_validate};
+
+int grammar_gbnf(const char *text, size_t len, grammar **ret, st_err *err)
+{
+    gbnf_kind *k = kind_new(sizeof *k, &gbnf_ops, err);
+    if (!k)
+        return ST_ENOMEM;
+    int rc = gbnf_read(text, len, &k->g, err);
+    if (rc == 0)
+        rc = rules_new(k->g, &k->r, err);
+    return kind_give(rc, &k->base, ret);
+}
+
+/* ---- lists ---- */
+
+typedef struct choices_kind {
+    grammar base;
+    dfa *d;
+    intern texts;
+} choices_kind;
+
+static void choices_free(grammar *g)
+{
+    choices_kind *k = (choices_kind *)g;
+    dfa_free(k->d);
+    intern_done(&k->texts);
+    st_free(k);
+}
+
+static int choices_automaton(const grammar *g, automaton **ret, st_err *err)
+{
+    return dfa_automaton_new(((const choices_kind *)g)->d, ret, err);
+}
+
+static int choices_validate(const grammar *g, const char *text, size_t len, st_err *err)
+{
+    const choices_kind *k = (const choices_kind *)g;
+    for (uint32_t i = 1; i <= k->texts.n; i++) {
+        size_t have;
+        const void *known = intern_get(&k->texts, i, &have);
+        if (have == len && memcmp(known, text, len) == 0)
+            return 0;
+    }
+    return st_err_set(err, ST_EFORMAT, "the text is none of the list");
+}
+
+static const grammar_ops choices_ops = {choices_free, choices_automaton,
+                                        choices_validate};
+
+int grammar_choices(const char *const *texts, const size_t *lens, uint32_t n,
+                    grammar **ret, st_err *err)
+{
+    if (n == 0)
+        return st_err_set(err, ST_EINVAL, "a list to choose from is empty");
+    choices_kind *k = kind_new(sizeof *k, &choices_ops, err);
+    if (!k)
+        return ST_ENOMEM;
+    int rc = dfa_texts(texts, lens, n, &k->d, err);
+    for (uint32_t i = 0, number; rc == 0 && i < n; i++)
+        rc = intern_put(&k->texts, texts[i], lens[i], &number, err);
+    return kind_give(rc, &k->base, ret);
+}
+
+/* ---- all kinds ---- */
+
+int grammar_validate(const grammar *g, const char *text, size_t len, st_err *err)
+{
+    return g->ops->validate(g, text, len, err);
+}
+
+void grammar_free(grammar *g)
+{
+    if (g)
+        g->ops->free(g);
+}
