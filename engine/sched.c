@@ -68,19 +68,23 @@ static int step_make(sched *s)
         !st_mul_ok(batch, embeds ? info->n_embd : 1, &vectors))
         return ST_ENOMEM;
     s->max_turns = engine_max_seqs(s->engine);
+    size_t rows = s->max_live * ((size_t)HELD_GUESSES + 1);
     s->live = st_alloc_n(s->max_live, sizeof *s->live);
     s->turns = st_alloc_n(s->max_turns, sizeof *s->turns);
     s->items = st_alloc_n(s->max_turns, sizeof *s->items);
-    s->best = st_alloc_n(s->max_turns, sizeof *s->best);
-    s->lse = st_alloc_n(s->max_turns, sizeof *s->lse);
+    s->best = st_alloc_n(rows, sizeof *s->best);
+    s->top = st_alloc_n(rows, sizeof *s->top);
+    s->lse = st_alloc_n(rows, sizeof *s->lse);
+    s->held_lse = st_alloc_n(rows, sizeof *s->held_lse);
     s->logits = st_aligned_n(logits, sizeof *s->logits);
     s->texts = st_alloc_n(batch, sizeof *s->texts);
     s->text_tokens = st_alloc_n(batch, sizeof *s->text_tokens);
     s->text_n = st_alloc_n(batch, sizeof *s->text_n);
     s->text_wants = st_alloc_n(batch, sizeof *s->text_wants);
     s->vectors = st_alloc_n(vectors, sizeof *s->vectors);
-    return s->live && s->turns && s->items && s->best && s->lse && s->logits &&
-                   s->texts && s->text_tokens && s->text_n && s->text_wants && s->vectors
+    return s->live && s->turns && s->items && s->best && s->top && s->lse &&
+                   s->held_lse && s->logits && s->texts && s->text_tokens && s->text_n &&
+                   s->text_wants && s->vectors
                ? 0
                : ST_ENOMEM;
 }
@@ -164,7 +168,9 @@ void sched_free(sched *s)
     st_free(s->text_tokens);
     st_free(s->texts);
     st_free(s->logits);
+    st_free(s->held_lse);
     st_free(s->lse);
+    st_free(s->top);
     st_free(s->best);
     st_free(s->items);
     st_free(s->turns);
@@ -278,15 +284,20 @@ void req_end(sched *s, uint32_t at, sched_end end, const st_err *err)
         .end = end,
         .err = err,
         .tokens = r->tokens + r->n_prompt,
-        .n_new = r->n - r->n_prompt,
+        .n_new = r->held ? r->n_told : r->n - r->n_prompt,
         .n_prompt = r->n_prompt,
         .n_cached = r->n_cached,
         .n_preempted = r->n_preempted,
         .n_steps = r->n_steps,
+        .n_forced = r->n_forced,
+        .n_proposed = r->n_proposed,
+        .n_agreed = r->n_agreed,
         .queued_us = r->queued_us,
         .first_us = r->first_us,
         .total_us = now - r->submit_us,
     };
+    held_free(r->held); /* before its owner frees what it was lent */
+    r->held = NULL;
     r->ask.done(r->ask.arg, &result);
     slot_release(s, at);
 }

@@ -13,7 +13,8 @@
  * all keys share is a pinned prefix, and only requests that name it.
  *
  * Threads: as above.  Memory: taken by sched_new and, for a request's tokens and
- * options, by its submit; a step allocates nothing. */
+ * options, by its submit; a step allocates nothing but for held text, whose matcher and
+ * masks are made when it becomes live and whose masker grows as it meets states. */
 #ifndef ENGINE_SCHED_H
 #define ENGINE_SCHED_H
 #include "engine/options.h"
@@ -52,9 +53,9 @@ typedef struct sched_token {
 /* Text held to a grammar.  Text with one way on is taken as the tokenizer would write it,
  * but for its last token, which what follows may merge with; every other token is the
  * sampler's choice among those that the grammar allows.  The tokenizer's end tokens and
- * the stop ids are allowed exactly where the text may end, and where nothing can follow
- * it ends by itself.  Only a text that ends with SCHED_END_DONE is whole; check it once
- * more with grammar_validate.
+ * the stop ids, which may be no text, are allowed exactly where the text may end, and
+ * where nothing can follow it ends by itself.  Only a text that ends with SCHED_END_DONE
+ * is whole; check it once more with grammar_validate.
  *
  * Text from the input is tried many tokens at a time where the choice is the likeliest
  * token.  That, and the tokens that are forced, save steps and change no byte. */

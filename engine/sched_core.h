@@ -18,6 +18,7 @@
  * Threads: the owner, but for what is under `lock`. */
 #ifndef ENGINE_SCHED_CORE_H
 #define ENGINE_SCHED_CORE_H
+#include "engine/held.h"
 #include "engine/prefix.h"
 #include "engine/sched.h"
 #include <pthread.h>
@@ -40,6 +41,13 @@ typedef struct req {
     uint32_t n;        /* tokens there are */
     uint32_t most_run; /* tokens its flow was charged for */
     sampler pick;
+    held_text *held;  /* of held text, from when it first became live; */
+    held_walk walk;   /* what its turn asks of the model */
+    uint32_t n_told;  /* new tokens that on_token was called for */
+    uint32_t guesses; /* that are worth trying in a step */
+    uint32_t n_forced;
+    uint32_t n_proposed;
+    uint32_t n_agreed;
     options_run *run;   /* of options */
     uint32_t n_nodes;   /* the most that its tree takes */
     uint32_t n_started; /* tokens its sequence held when the run began */
@@ -75,6 +83,8 @@ typedef struct turn { /* a sequence's part in a step */
     uint32_t pages; /* that it will take */
     bool gives;     /* makes a token */
     uint32_t last;  /* its place in the item */
+    uint32_t row;   /* of what the step gives; held text has walk.n_out of them */
+    uint32_t out[HELD_GUESSES + 1];
     sched_token token;
 } turn;
 
@@ -110,10 +120,13 @@ struct sched {
     uint32_t reserved;    /* free pages that turns and texts will take */
     uint32_t other_pages; /* of those, the ones that no live request takes */
     step_item *items;     /* [max_turns] */
-    int32_t *best;        /* [max_turns] */
-    float *lse;           /* [max_turns] */
-    float *logits;        /* [max_live, n_vocab], touched by those that draw */
-    draw *draws;          /* [workers] */
+    uint32_t n_rows;      /* of what the step gives, all that turns ask for; */
+    int32_t *best;        /* [max_live, HELD_GUESSES + 1], and so the next three */
+    float *top;
+    float *lse;
+    float *held_lse;
+    float *logits; /* [max_live, n_vocab], touched by those that draw */
+    draw *draws;   /* [workers] */
     uint32_t n_draws;
     uint32_t *texts; /* [max_batch] requests whose states are wanted */
     uint32_t n_texts;
@@ -167,6 +180,18 @@ bool room_text(sched *s, uint32_t at);  /* reserve the pages of a text.  False: 
 bool room_give_way(sched *s);           /* preempt the one that stands last, if any */
 void room_leave(sched *s, uint32_t at); /* live no more; its text is kept in the tree */
 
+/* --- held text */
+
+/* The first tokens of one that became live, where they are forced.  False when it has
+ * ended. */
+bool held_start(sched *s, uint32_t at);
+/* The choices after an item with all that is left, and guesses at them, in at most `room`
+ * tokens more; the item grows by these. */
+ST_NODISCARD int held_plan(sched *s, uint32_t at, uint32_t room, step_item *item,
+                           st_err *err);
+void held_fill(sched *s, turn *t, step_item *item); /* what it wants of a step */
+void held_deliver(sched *s, const turn *t);
+
 /* --- beginnings and ends */
 
 ST_NODISCARD int req_ids_check(const sched *s, const int32_t *ids, uint32_t n,
@@ -175,6 +200,8 @@ ST_NODISCARD int req_ids_check(const sched *s, const int32_t *ids, uint32_t n,
 void req_free(req *r); /* the memory of its own */
 /* Tell its owner, give the slot back. */
 void req_end(sched *s, uint32_t at, sched_end end, const st_err *err);
+/* The first token of a text is there: its prompt is kept for others of its key. */
+void req_begun(sched *s, uint32_t at);
 void prefix_unref(sched *s, sched_prefix *p);
 
 static inline uint32_t req_left(const req *r)

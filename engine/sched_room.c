@@ -187,7 +187,7 @@ bool room_admit(sched *s, uint32_t at)
 static void turn_add(sched *s, uint32_t at, const step_item *item, sched_prefix *prefix)
 {
     const req *r = &s->reqs[at];
-    bool gives = !prefix && r->ask.kind == SCHED_GENERATE && item->n == req_left(r);
+    bool gives = !prefix && r->ask.kind == SCHED_GENERATE && item->n >= req_left(r);
     s->turns[s->n_turns++] = (turn){
         .req = at,
         .prefix = prefix,

@@ -1,9 +1,9 @@
 /* engine/sched_step.c - one step: mail, plan, run, deliver.
  *
- * The plan: one token of every request that is making text; then, by flow_next, prompts
- * as long as the step has room for tokens.  Beside text that is being made that room is
- * prefill_chunk, else a whole batch.  When somebody finds no room to get in, nobody else
- * enters in that step: a large request is not overtaken for ever. */
+ * The plan: one token of every request that is making text, of held text some; then, by
+ * flow_next, prompts as long as the step has room for tokens.  Beside text that is being
+ * made that room is prefill_chunk, else a whole batch.  When somebody finds no room to
+ * get in, nobody else enters in that step: a large request is not overtaken for ever. */
 #include "engine/sched_core.h"
 
 #include "base/clock.h"
@@ -55,17 +55,23 @@ static void deadlines_check(sched *s)
 /* --- plan */
 
 /* The next tokens of a live request, at most `room`; returns how many were taken: 0 when
- * it was preempted. */
+ * it was preempted or has failed. */
 static uint32_t plan_live(sched *s, uint32_t at, uint32_t room)
 {
     req *r = &s->reqs[at];
     uint32_t left = req_left(r), before = r->most_run;
     uint32_t end = r->run ? r->n_started + options_run_cost(r->run) : seq_len(r->s);
     step_item item;
+    st_err err = {0};
     if (!r->run)
         item = chain_item(r->s, r->tokens, left < room ? left : room);
     else if (!options_run_next(r->run, room, &item))
         return 0;
+    r->walk.n = 0;
+    if (r->held && item.n == left && held_plan(s, at, room - item.n, &item, &err) < 0) {
+        req_end(s, at, SCHED_END_ERROR, &err);
+        return 0;
+    }
     if (!room_turn(s, at, &item))
         return 0;
     r->most_run = end + item.n > before ? end + item.n : before;
@@ -96,6 +102,8 @@ static uint32_t plan_entry(sched *s, uint32_t at, uint32_t room, bool *ret_full)
         req_end(s, at, SCHED_END_ERROR, &err);
         return 0;
     }
+    if (!held_start(s, at))
+        return 0;
     uint32_t n = plan_live(s, at, room);
     *ret_full = n == 0;
     return n;
@@ -165,17 +173,27 @@ static uint32_t plan_waiting(sched *s, uint32_t at, uint32_t room, bool *ret_ful
     return s->text_n[s->n_texts - 1];
 }
 
+/* Tokens that held text being made may take of a step. */
+static uint32_t held_share(const sched *s)
+{
+    uint32_t batch = engine_max_batch(s->engine) - 1;
+    uint32_t share = s->n_live > 0 ? batch / s->n_live : batch;
+    share = share < s->prefill_chunk ? share : s->prefill_chunk;
+    return share > 0 ? share : 1;
+}
+
 static uint32_t plan_made(sched *s)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, share = held_share(s);
     for (uint32_t i = 0; i < s->n_live;) {
         uint32_t at = s->live[i];
         const req *r = &s->reqs[at];
-        if (r->in_turn || r->n == r->n_prompt || req_left(r) > 1) {
+        uint32_t most = r->held ? share : 1;
+        if (r->in_turn || r->n == r->n_prompt || req_left(r) > most) {
             i++;
             continue;
         }
-        n += plan_live(s, at, 1);
+        n += plan_live(s, at, most);
         i = 0; /* who gave way left the list */
     }
     return n;
@@ -202,24 +220,31 @@ static void plan(sched *s)
 
 /* --- run */
 
+static void item_fill(sched *s, turn *t, step_item *it, uint32_t *n_draws)
+{
+    const req *r = &s->reqs[t->req];
+    bool logp = r->ask.generate.logp, best = sampler_takes_best(&r->pick);
+    *it = t->item;
+    if (!t->gives)
+        return;
+    t->row = s->n_rows;
+    s->n_rows += r->held ? r->walk.n_out : 1;
+    it->out = &t->last;
+    it->n_out = 1;
+    it->ret_lse = logp ? s->lse + t->row : NULL;
+    it->ret_best = best && !logp ? s->best + t->row : NULL;
+    if (r->held)
+        held_fill(s, t, it);
+    if (!best || (logp && !r->held))
+        it->ret_logits = s->logits + (size_t)(*n_draws)++ * s->n_vocab;
+}
+
 static void items_fill(sched *s)
 {
     uint32_t n_draws = 0;
-    for (uint32_t i = 0; i < s->n_turns; i++) {
-        turn *t = &s->turns[i];
-        const req *r = &s->reqs[t->req];
-        step_item *it = &s->items[i];
-        *it = t->item;
-        if (!t->gives)
-            continue;
-        it->out = &t->last;
-        it->n_out = 1;
-        it->ret_lse = r->ask.generate.logp ? &s->lse[i] : NULL;
-        if (sampler_takes_best(&r->pick) && !r->ask.generate.logp)
-            it->ret_best = &s->best[i];
-        else
-            it->ret_logits = s->logits + (size_t)n_draws++ * s->n_vocab;
-    }
+    s->n_rows = 0;
+    for (uint32_t i = 0; i < s->n_turns; i++)
+        item_fill(s, &s->turns[i], &s->items[i], &n_draws);
 }
 
 static void turn_over(sched *s, const turn *t)
@@ -240,10 +265,16 @@ static void turns_part(sched *s)
         s->turns[i] = s->turns[--s->n_turns];
         s->items[i] = s->items[s->n_turns];
         if (s->turns[i].gives)
-            s->items[i].out = &s->turns[i].last;
+            s->items[i].out =
+                s->reqs[s->turns[i].req].held ? s->turns[i].out : &s->turns[i].last;
         turn_over(s, &failed);
         req_end(s, failed.req, SCHED_END_ERROR, &err);
     }
+}
+
+static bool may_be(const step_item *it, int32_t id)
+{
+    return !it->allowed || it->allowed[0][id / 32] >> id % 32 & 1;
 }
 
 static void pick(void *arg, uint32_t at, uint32_t worker)
@@ -255,7 +286,7 @@ static void pick(void *arg, uint32_t at, uint32_t worker)
     float *logits = it->ret_logits;
     if (!t->gives)
         return;
-    if (it->ret_best) {
+    if (!logits) {
         t->token.id = *it->ret_best;
         return;
     }
@@ -264,8 +295,13 @@ static void pick(void *arg, uint32_t at, uint32_t worker)
         memcpy(logits, it->ret_logits, s->n_vocab * sizeof *logits);
     }
     t->token.id = sampler_pick(&r->pick, s->draws[worker].work, r->tokens, r->n, logits);
+    if (!may_be(it, t->token.id)) /* all that may be are ruled out by the model */
+        t->token.id = *it->ret_best;
     if (it->ret_lse)
         t->token.logp = (double)it->ret_logits[t->token.id] - (double)*it->ret_lse;
+    if (it->ret_held_lse)
+        t->token.held_logp =
+            (double)it->ret_logits[t->token.id] - (double)*it->ret_held_lse;
 }
 
 static void turns_run(sched *s)
@@ -292,17 +328,22 @@ static bool is_stop(const sched_generate *g, int32_t id)
     return false;
 }
 
+void req_begun(sched *s, uint32_t at)
+{
+    req *r = &s->reqs[at];
+    const sched_prefix *p = r->ask.prefix;
+    r->first_us = st_clock_us() - r->submit_us;
+    prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens);
+}
+
 static void token_give(sched *s, uint32_t at, sched_token token)
 {
     req *r = &s->reqs[at];
     const sched_generate *g = &r->ask.generate;
-    const sched_prefix *p = r->ask.prefix;
     token.index = r->n - r->n_prompt;
     r->n_steps++;
-    if (token.index == 0) {
-        r->first_us = st_clock_us() - r->submit_us;
-        prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens);
-    }
+    if (token.index == 0)
+        req_begun(s, at);
     if (is_stop(g, token.id)) {
         req_end(s, at, SCHED_END_STOP, NULL);
         return;
@@ -322,6 +363,15 @@ static void options_take(sched *s, uint32_t at)
         req_end(s, at, SCHED_END_DONE, NULL);
 }
 
+/* Did it run tokens that were made, as they were made? */
+static bool is_making(const turn *t, const req *r)
+{
+    if (t->prefix || r->n == r->n_prompt)
+        return false;
+    return r->held ? t->gives && seq_len(r->s) - t->item.n >= r->n_prompt
+                   : t->item.n == 1;
+}
+
 static void turns_deliver(sched *s)
 {
     uint32_t n = s->n_turns;
@@ -330,9 +380,11 @@ static void turns_deliver(sched *s)
         const turn *t = &s->turns[i];
         const req *r = &s->reqs[t->req];
         turn_over(s, t);
-        bool made = !t->prefix && r->n > r->n_prompt && t->item.n == 1;
-        *(made ? &s->stats.tokens_decoded : &s->stats.tokens_prefilled) += t->item.n;
-        if (t->gives)
+        *(is_making(t, r) ? &s->stats.tokens_decoded : &s->stats.tokens_prefilled) +=
+            t->item.n;
+        if (t->gives && r->held)
+            held_deliver(s, t);
+        else if (t->gives)
             token_give(s, t->req, t->token);
         else if (r->run && !t->prefix)
             options_take(s, t->req);

@@ -20,6 +20,21 @@ int req_ids_check(const sched *s, const int32_t *ids, uint32_t n, st_err *err)
     return 0;
 }
 
+static int held_check(const sched_generate *g, st_err *err)
+{
+    if (!g->held.masker)
+        return 0;
+    if (!g->held.tok)
+        return st_err_set(err, ST_EINVAL, "held text, and no tokenizer");
+    for (uint32_t i = 0; i < g->n_stop; i++)
+        if (g->stop_ids[i] >= 0 && (uint32_t)g->stop_ids[i] < tok_n_vocab(g->held.tok) &&
+            !tok_is_control(g->held.tok, g->stop_ids[i]))
+            return st_err_set(err, ST_EINVAL,
+                              "held text cannot stop at id %d: it is text itself",
+                              g->stop_ids[i]);
+    return 0;
+}
+
 static int generate_check(const sched *s, const sched_request *q, sampler *ret_pick,
                           st_err *err)
 {
@@ -31,9 +46,8 @@ static int generate_check(const sched *s, const sched_request *q, sampler *ret_p
     }
     if (q->generate.max_new == 0)
         return st_err_set(err, ST_EINVAL, "max_new is 0");
-    if (q->generate.held.masker)
-        return st_err_set(err, ST_EUNSUPPORTED, "text is not held to grammars yet");
-    return sampler_init(ret_pick, &q->generate.how, err);
+    int rc = held_check(&q->generate, err);
+    return rc < 0 ? rc : sampler_init(ret_pick, &q->generate.how, err);
 }
 
 static int options_check(const sched *s, const sched_request *q, st_err *err)
@@ -131,7 +145,7 @@ void req_free(req *r)
 /* Everything that can be made without the lock. */
 static int request_make(const sched *s, const sched_request *q, req *ret, st_err *err)
 {
-    req r = {.ask = *q, .submit_us = st_clock_us(), .next = NO_REQ};
+    req r = {.ask = *q, .guesses = 4, .submit_us = st_clock_us(), .next = NO_REQ};
     int rc = request_check(s, q, &r.pick, err);
     if (rc == 0)
         rc = tokens_copy(s, q, &r, err);

@@ -342,7 +342,7 @@ static int forced_work(matcher *t, void *arg, st_err *err)
             st_err_set(err, rc, "forced text: %s", st_code_text(rc));
     }
     cut(t, before);
-    return rc;
+    return rc == ST_EINVAL ? 0 : rc;
 }
 
 int matcher_forced(matcher *t, st_buf *out, st_err *err)

@@ -114,7 +114,8 @@ static inline void job_ended(void *arg, const sched_result *r)
     j->code = r->end == SCHED_END_ERROR ? r->err->code : 0;
     if (j->ask.kind == SCHED_GENERATE) {
         assert_int_equal(r->n_new, j->n_got);
-        assert_true(r->n_steps >= r->n_new);
+        if (!j->ask.generate.held.masker)
+            assert_true(r->n_steps >= r->n_new);
         assert_memory_equal(r->tokens, j->got, j->n_got * sizeof *j->got);
     }
 }

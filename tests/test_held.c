@@ -1,5 +1,8 @@
-/* tests/test_held.c - text held to a grammar: the choice among allowed ids. */
+/* tests/test_held.c - text held to a grammar: the choice among allowed ids, and many
+ * tokens a step that are the same as one a step. */
 #include "tests/sched_job.h"
+
+#include "engine/held.h"
 
 static const char *const models[] = {
     GOLDENS "logits/llama-gqa/model-f32.gguf",
@@ -203,11 +206,350 @@ static void bad_choices_are_refused(void **state)
     fixture_done(&f);
 }
 
+/* --- held text, many tokens a step */
+
+static const char *const grammars[] = {
+    "root ::= \"{\\\"name\\\": \\\"\" [a-z ]{1,24} \"\\\", \\\"count\\\": \" [0-9]+ "
+    "\", \\\"paid\\\": \" (\"true\" | \"false\") \"}\"",
+    "root ::= \"[\" item (\", \" item)* \"]\"\nitem ::= \"\\\"\" [^\"\\\\\\n]* \"\\\"\"",
+    "root ::= \"only this and nothing else\"",
+    "root ::= \"caf\\u00e9 \" [\\u00e0-\\u00fc]{2,5} \" \\u2192 done.\"",
+    "root ::= (\"yes\" | \"yesterday\" | \"no\") (\" and \" root)?",
+    "root ::= [^\\x00-\\x08]* ",
+    "root ::= \"<<\" (\"ab\" | \"abc\" | \"abcd\" [x-z]+)* \">>\" [0-9]{3} \"-\" "
+    "[0-9]{4}",
+    "root ::= \" \"? \"a\" (\" \" [a-c]+)+ \".\"",
+};
+enum { GRAMMARS = ST_COUNT(grammars) };
+
+typedef struct bed { /* a model, its tokenizer and a masker for each grammar */
+    fixture f;
+    tok *tok;
+    vocab *vocab;
+    grammar *grammars[GRAMMARS];
+    masker *maskers[GRAMMARS];
+    uint64_t forced, proposed, agreed, preempted, cached, whole, steps, made;
+} bed;
+
+static void bed_init(bed *b, const char *path, bool small)
+{
+    st_err err = {0};
+    gguf *g;
+    *b = (bed){0};
+    fixture_init(&b->f, path, small);
+    assert_int_equal(gguf_open(path, &g, &err), 0);
+    if (tok_new(g, &b->tok, &err) < 0 || vocab_new(b->tok, &b->vocab, &err) < 0)
+        fail_msg("%s", err.message);
+    gguf_close(g);
+    for (int i = 0; i < GRAMMARS; i++)
+        if (grammar_gbnf(grammars[i], strlen(grammars[i]), &b->grammars[i], &err) < 0 ||
+            masker_new(b->grammars[i], b->vocab, NULL, &b->maskers[i], &err) < 0)
+            fail_msg("grammar %d: %s", i, err.message);
+}
+
+static void bed_done(bed *b)
+{
+    for (int i = 0; i < GRAMMARS; i++) {
+        masker_free(b->maskers[i]);
+        grammar_free(b->grammars[i]);
+    }
+    vocab_free(b->vocab);
+    tok_free(b->tok);
+    fixture_done(&b->f);
+}
+
+typedef struct held_job {
+    job j; /* first: callbacks get it */
+    int grammar;
+    double want_held[MOST], got_held[MOST];
+    bool want_forced[MOST], got_forced[MOST];
+    st_buf text;  /* that is wanted */
+    st_buf input; /* to copy from */
+} held_job;
+
+static bool held_came(void *arg, const sched_token *t)
+{
+    held_job *h = arg;
+    h->got_held[h->j.n_got] = t->held_logp;
+    h->got_forced[h->j.n_got] = t->forced;
+    return token_came(&h->j, t);
+}
+
+/* The choice among what a mask allows, of plain logits. */
+static int32_t pick_alone(bed *b, held_job *h, matcher *m, sampler *s, const int32_t *all,
+                          uint32_t n, double *ret_held)
+{
+    fixture *f = &b->f;
+    float *kept = st_dup(f->logits, f->info->n_vocab * sizeof *kept);
+    mask now;
+    double sum = 0;
+    assert_int_equal(matcher_mask(m, &now, NULL), 0);
+    for (uint32_t i = 0; i < f->info->n_vocab; i++) {
+        bool end = tok_is_end(b->tok, (int32_t)i) || (int32_t)i == h->j.stop;
+        bool may = end ? now.may_end : i < tok_n_vocab(b->tok) && bit(now.bits, i);
+        if (may)
+            sum += exp((double)kept[i]);
+        else
+            f->logits[i] = -INFINITY;
+    }
+    int32_t id = sampler_pick(s, f->work, all, n, f->logits);
+    *ret_held = (double)kept[id] - log(sum);
+    memcpy(f->logits, kept, f->info->n_vocab * sizeof *kept);
+    st_free(kept);
+    return id;
+}
+
+static void want_add(held_job *h, int32_t id, double logp, double held_logp, bool forced)
+{
+    job *j = &h->j;
+    bool logs = j->ask.generate.logp;
+    h->want_forced[j->n_want] = forced;
+    h->want_held[j->n_want] = logs ? held_logp : 0;
+    j->want_logp[j->n_want] = !logs ? 0 : forced ? (double)NAN : logp;
+    j->want[j->n_want++] = id;
+}
+
+/* A held text made one token after the other, each from the logits of the whole
+ * vocabulary, without a scheduler.  What is due is what held.h says. */
+static void held_alone(bed *b, held_job *h, const int32_t *prefix, uint32_t n_prefix)
+{
+    fixture *f = &b->f;
+    job *j = &h->j;
+    const sched_generate *g = &j->ask.generate;
+    int32_t all[3 * MOST];
+    uint32_t n = n_prefix, fed = 0;
+    sampler s;
+    seq *q;
+    matcher *m;
+    held_text *due;
+    st_err err = {0};
+    if (n_prefix > 0)
+        memcpy(all, prefix, n_prefix * sizeof *all);
+    memcpy(all + n, j->tokens, j->ask.n * sizeof *all);
+    n += j->ask.n;
+    assert_int_equal(sampler_init(&s, &g->how, &err), 0);
+    assert_int_equal(seq_new(f->plain, &q, &err), 0);
+    assert_int_equal(matcher_new(b->maskers[h->grammar], &m, &err), 0);
+    assert_int_equal(
+        held_new(&g->held, g->stop_ids, g->n_stop, f->info->n_vocab, &due, &err), 0);
+    for (;;) {
+        held_kind kind;
+        int32_t id;
+        double logp = 0, held = 0;
+        if (held_next(due, &kind, &id, &err) < 0)
+            fail_msg("grammar %d: %s", h->grammar, err.message);
+        assert_int_equal(kind == HELD_OVER, matcher_must_end(m));
+        j->want_end = kind == HELD_OVER ? SCHED_END_DONE : SCHED_END_LENGTH;
+        if (kind == HELD_OVER || j->n_want == g->max_new || n > engine_n_ctx(f->plain))
+            break;
+        if (kind == HELD_CHOICE) {
+            const uint32_t last = n - fed - 1;
+            float lse;
+            step_item item = {.s = q,
+                              .tokens = all + fed,
+                              .n = n - fed,
+                              .out = &last,
+                              .n_out = 1,
+                              .ret_logits = f->logits,
+                              .ret_lse = &lse};
+            assert_int_equal(engine_step(f->plain, &item, 1, &err), 0);
+            fed = n;
+            id = pick_alone(b, h, m, &s, all, n, &held);
+            logp = (double)f->logits[id] - (double)lse;
+        }
+        j->want_end = SCHED_END_DONE;
+        if (held_is_end(due, id))
+            break;
+        want_add(h, id, logp, held, kind == HELD_DUE);
+        all[n++] = id;
+        j->want_end = SCHED_END_STOP;
+        assert_int_equal(held_take(due, id, &err), 0);
+        assert_int_equal(matcher_accept(m, id, &err), 0);
+        if (j->n_want == j->stop_after)
+            break;
+    }
+    size_t len;
+    const char *text = matcher_text(m, &len);
+    st_buf_add(&h->text, text, len);
+    if (j->want_end == SCHED_END_DONE &&
+        grammar_validate(b->grammars[h->grammar], text, len, &err) < 0)
+        fail_msg("grammar %d: %s: %s", h->grammar, text, err.message);
+    held_free(due);
+    matcher_free(m);
+    seq_free(q);
+}
+
+/* Parts of the text that will be made, and of nothing. */
+static void input_draw(fixture *f, held_job *h)
+{
+    static const char noise[] = "name: the count is 17, paid: true. \"and so on\"\n";
+    for (uint32_t parts = below(f, 5); parts > 0; parts--) {
+        bool own = below(f, 4) != 0 && h->text.len > 0;
+        const char *from = own ? h->text.data : noise;
+        uint32_t len = own ? (uint32_t)h->text.len : (uint32_t)strlen(noise);
+        uint32_t at = below(f, 3) ? 0 : below(f, len);
+        st_buf_add(&h->input, from + at, 1 + below(f, len - at));
+    }
+    h->j.ask.generate.held.input = h->input.data;
+    h->j.ask.generate.held.input_len = h->input.len;
+}
+
+static void held_draw(bed *b, held_job *h, sched_prefix *prefix, const int32_t *before)
+{
+    fixture *f = &b->f;
+    job *j = &h->j;
+    sched_generate *g = &j->ask.generate;
+    *h = (held_job){.grammar = (int)below(f, GRAMMARS)};
+    st_buf_init(&h->text, SIZE_MAX / 2);
+    st_buf_init(&h->input, SIZE_MAX / 2);
+    j->ask.class = below(f, 3) ? SCHED_INTERACTIVE : SCHED_BULK;
+    j->ask.key = 100 + below(f, 3);
+    j->ask.done = job_ended;
+    j->ask.arg = h;
+    j->ask.tokens = j->tokens;
+    j->ask.n = 1 + below(f, below(f, 3) ? 30 : MOST - 100);
+    for (uint32_t i = 0; i < j->ask.n; i++)
+        j->tokens[i] = (int32_t)below(f, f->info->n_vocab);
+    g->how = SAMPLER_GREEDY;
+    g->how.temperature = below(f, 3) ? 0 : 0.9f;
+    g->how.seed = st_rng_u64(&f->rng);
+    g->how.repeat_penalty = below(f, 4) ? 1 : 1.2f;
+    g->how.top_k = below(f, 2) ? 20 : 0;
+    g->max_new = 1 + below(f, below(f, 4) ? 90 : 8);
+    g->logp = below(f, 3) == 0;
+    g->on_token = held_came;
+    j->stop_after = below(f, 8) ? 0 : 1 + below(f, 12);
+    do
+        j->stop = (int32_t)below(f, f->info->n_vocab);
+    while (!tok_is_control(b->tok, j->stop));
+    g->stop_ids = &j->stop;
+    g->n_stop = below(f, 2);
+    if (g->n_stop == 0)
+        j->stop = -1;
+    g->held.masker = b->maskers[h->grammar];
+    g->held.tok = b->tok;
+    uint32_t n_prefix = prefix && below(f, 2) ? PREFIX : 0;
+    j->ask.prefix = n_prefix ? prefix : NULL;
+    held_alone(b, h, before, n_prefix);
+    input_draw(f, h);
+}
+
+static void held_check(bed *b, held_job *h)
+{
+    const sched_result *r = &h->j.result;
+    job_check(&b->f, &h->j);
+    if (!h->j.is_cancelled) {
+        uint32_t forced = 0;
+        for (uint32_t i = 0; i < h->j.n_want; i++) {
+            forced += h->want_forced[i];
+            assert_int_equal(h->got_forced[i], h->want_forced[i]);
+            assert_float_equal(h->got_held[i], h->want_held[i], 1e-4);
+        }
+        assert_int_equal(r->n_forced, forced);
+        assert_true(r->n_agreed <= r->n_proposed);
+        assert_true(r->n_steps <= h->j.n_want - forced + 1);
+        b->whole += r->end == SCHED_END_DONE;
+    }
+    b->forced += r->n_forced;
+    b->proposed += r->n_proposed;
+    b->agreed += r->n_agreed;
+    b->preempted += r->n_preempted;
+    b->steps += r->n_steps;
+    b->made += h->j.n_got;
+    st_buf_done(&h->text);
+    st_buf_done(&h->input);
+}
+
+static engine *engine_draw(fixture *f)
+{
+    static const uint32_t batches[] = {0, 2, 24, 100};
+    size_t page = model_kv_page_bytes(f->m, f->kv_type);
+    engine_opts opts = {.n_threads = 1 + below(f, 3),
+                        .max_batch = batches[below(f, 4)],
+                        .max_seqs = 8,
+                        .kv_type = f->kv_type,
+                        .kv_bytes = (9 + below(f, 12)) * page}; /* the longest takes 6 */
+    engine *e;
+    assert_int_equal(engine_new(f->m, &opts, &e, NULL), 0);
+    return e;
+}
+
+static void held_mix(bed *b)
+{
+    enum { JOBS = 24 };
+    static held_job jobs[JOBS];
+    fixture *f = &b->f;
+    engine *e = engine_draw(f);
+    uint32_t pages = engine_free_pages(e), came = 0;
+    const uint32_t most = engine_max_batch(e) > 8 ? 7 : 1;
+    sched_opts opts = {.max_live = 1 + below(f, most), .prefill_chunk = 1 + below(f, 60)};
+    int32_t before[PREFIX];
+    sched_prefix *prefix = NULL;
+    sched_stats stats;
+    sched *s;
+    st_err err = {0};
+    if (sched_new(e, &opts, &s, &err) < 0)
+        fail_msg("%s", err.message);
+    for (uint32_t i = 0; i < PREFIX; i++)
+        before[i] = (int32_t)below(f, f->info->n_vocab);
+    if (below(f, 3))
+        assert_int_equal(sched_prefix_pin(s, before, PREFIX, &prefix, &err), 0);
+    for (int i = 0; i < JOBS; i++)
+        held_draw(b, &jobs[i], prefix, before);
+    for (bool left = true; left || came < JOBS;) {
+        uint32_t n = below(f, 3) ? 0 : below(f, 6);
+        for (; n > 0 && came < JOBS; n--)
+            submit(s, &jobs[came++].j);
+        if (came > 0 && below(f, 20) == 0) {
+            job *j = &jobs[below(f, came)].j;
+            j->is_cancelled = true; /* or it is over */
+            sched_cancel(s, j->id);
+        }
+        left = sched_step(s);
+    }
+    for (int i = 0; i < JOBS; i++)
+        held_check(b, &jobs[i]);
+    sched_stats_get(s, &stats);
+    assert_int_equal(stats.waiting + stats.live, 0);
+    assert_int_equal(stats.finished + stats.failed, JOBS);
+    assert_int_equal(stats.pages_free + stats.pages_cached + stats.pages_pinned, pages);
+    b->cached += stats.tokens_cached;
+    sched_prefix_unpin(s, prefix);
+    sched_free(s);
+    assert_int_equal(engine_free_pages(e), pages);
+    engine_free(e);
+}
+
+static void bed_run(const char *path, bool small, int rounds)
+{
+    bed b;
+    bed_init(&b, path, small);
+    for (int round = 0; round < rounds; round++)
+        held_mix(&b);
+    print_message("%s: %d made in %d steps; %d forced, %d of %d proposed were right, %d "
+                  "whole, %d preempted\n",
+                  path, (int)b.made, (int)b.steps, (int)b.forced, (int)b.agreed,
+                  (int)b.proposed, (int)b.whole, (int)b.preempted);
+    assert_true(b.forced > 0 && b.agreed > 0 && b.agreed < b.proposed);
+    assert_true(b.whole > 0 && b.preempted > 0 && b.cached > 0);
+    bed_done(&b);
+}
+
+static void steps_are_saved_and_nothing_changes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
+        bed_run(models[i], false, 20);
+        bed_run(models[i], true, 10);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allowed_ids_are_chosen_among),
         cmocka_unit_test(bad_choices_are_refused),
+        cmocka_unit_test(steps_are_saved_and_nothing_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

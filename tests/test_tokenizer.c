@@ -480,6 +480,13 @@ static void control_only_where_asked(void **state)
     EXPECT(t, "sos", 0, BPE_SO, 's', -1);             /* merging stops before it */
     EXPECT(t, "sos<s>", TOK_PARSE, BPE_SOS, BPE_BOS, -1);
     assert_true(tok_is_end(t, BPE_END));
+    uint32_t n_ends, n_marked = 0;
+    const int32_t *ends = tok_ends(t, &n_ends);
+    for (int32_t id = 0; id < (int32_t)tok_n_vocab(t); id++)
+        n_marked += tok_is_end(t, id);
+    assert_int_equal(n_ends, n_marked);
+    for (uint32_t i = 0; i < n_ends; i++)
+        assert_true(tok_is_end(t, ends[i]) && (i == 0 || ends[i] > ends[i - 1]));
     assert_false(tok_is_end(t, BPE_BOS));
     assert_true(tok_is_control(t, BPE_BOS));
     assert_false(tok_is_control(t, BPE_CALL));

@@ -174,6 +174,13 @@ static void settle_kinds(tok *t)
         t->unk = -1;
 }
 
+static void list_ends(tok *t)
+{
+    for (uint32_t i = 0; i < t->n && t->n_ends < MAX_ENDS; i++)
+        if (t->pieces[i].ends)
+            t->ends[t->n_ends++] = (int32_t)i;
+}
+
 static bool name_holds(const gguf_str *name, const char *part)
 {
     size_t n = strlen(part);
@@ -217,6 +224,7 @@ int roles_load(tok *t, const gguf *g, unsigned pre_flags, st_err *err)
     if (rc)
         return rc;
     settle_kinds(t);
+    list_ends(t);
     load_rstrip(t, g);
     return 0;
 }

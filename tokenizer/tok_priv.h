@@ -37,6 +37,8 @@ enum {
 
 #define TOK_SPACE "\xE2\x96\x81" /* U+2581, a space in most vocabularies */
 
+enum { MAX_ENDS = 32 }; /* more than there are spellings and keys for them */
+
 typedef struct piece {
     const char *text; /* as spelled in the vocabulary */
     const char *raw;  /* the bytes it stands for */
@@ -86,6 +88,8 @@ struct tok {
     int32_t eos;
     int32_t unk;
     int32_t sep;
+    int32_t ends[MAX_ENDS]; /* pieces that end a turn or a text */
+    uint32_t n_ends;
     char *chat_template;
     char digest[ST_DIGEST_TEXT];
 };

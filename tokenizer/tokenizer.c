@@ -363,6 +363,12 @@ bool tok_is_end(const tok *t, int32_t id)
     return id >= 0 && (uint32_t)id < t->n && t->pieces[id].ends;
 }
 
+const int32_t *tok_ends(const tok *t, uint32_t *ret_n)
+{
+    *ret_n = t->n_ends;
+    return t->ends;
+}
+
 bool tok_is_control(const tok *t, int32_t id)
 {
     return id >= 0 && (uint32_t)id < t->n && t->pieces[id].kind == PIECE_CONTROL;

@@ -65,6 +65,7 @@ int32_t tok_find(const tok *t, const char *spelling); /* vocabulary entry, or -1
 int32_t tok_bos(const tok *t);                        /* -1 when there is none */
 int32_t tok_eos(const tok *t);
 bool tok_is_end(const tok *t, int32_t id); /* ends a turn or a text (EOS, EOT, ...) */
+const int32_t *tok_ends(const tok *t, uint32_t *ret_n); /* all of those, rising */
 bool tok_is_control(const tok *t, int32_t id);
 /* Does it stand for bytes of a text?  Control, unknown and unused pieces do not. */
 bool tok_is_text(const tok *t, int32_t id);
