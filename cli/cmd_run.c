@@ -157,7 +157,7 @@ static int row_answer(void *arg, json_t *row, size_t line, st_err *err)
         rc = prompt_encode(t, json_string_value(prompt), json_string_length(prompt), &ids,
                            err);
     else if (json_is_array(messages) && !prompt)
-        rc = lm_chat(t->lm, messages, &ids, err);
+        rc = lm_chat(t->lm, messages, NULL, &ids, err);
     else
         rc = st_err_set(err, ST_EFORMAT,
                         "a row has either a string \"prompt\" or an array \"messages\"");

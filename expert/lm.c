@@ -108,7 +108,8 @@ static json_t *token_text(const lm *l, int32_t id, st_err *err)
     return value;
 }
 
-int lm_chat(const lm *l, const json_t *messages, tok_ids *ids, st_err *err)
+int lm_chat(const lm *l, const json_t *messages, const json_t *tools, tok_ids *ids,
+            st_err *err)
 {
     tmpl_out out;
     int rc = ST_ENOMEM;
@@ -119,12 +120,13 @@ int lm_chat(const lm *l, const json_t *messages, tok_ids *ids, st_err *err)
     }
     tmpl_out_init(&out);
     json_t *turns = json_deep_copy(messages);
+    json_t *functions = tools ? json_deep_copy(tools) : json_null();
     json_t *bos = token_text(l, tok_bos(l->tok), err);
     json_t *eos = token_text(l, tok_eos(l->tok), err);
-    json_t *vars = json_pack("{s:O?, s:b, s:O?, s:O?, s:n, s:n}", "messages", turns,
+    json_t *vars = json_pack("{s:O?, s:b, s:O?, s:O?, s:O?, s:n}", "messages", turns,
                              "add_generation_prompt", 1, "bos_token", bos, "eos_token",
-                             eos, "tools", "documents");
-    if (!turns || !bos || !eos || !vars) {
+                             eos, "tools", functions, "documents");
+    if (!turns || !bos || !eos || !functions || !vars) {
         st_err_set(err, rc, "no memory for a prompt");
         goto out;
     }
@@ -137,6 +139,7 @@ out:
     json_decref(vars);
     json_decref(eos);
     json_decref(bos);
+    json_decref(functions);
     json_decref(turns);
     tmpl_out_done(&out);
     return rc;
@@ -171,7 +174,7 @@ static int turns_encode(const lm *l, const char *system, const char *head,
     ok = ok && json_array_append_new(turns, json_pack("{s:s, s:O}", "role", "user",
                                                       "content", content)) == 0;
     if (ok)
-        rc = lm_chat(l, turns, ids, err);
+        rc = lm_chat(l, turns, NULL, ids, err);
     else
         st_err_set(err, rc, "no memory for a prompt");
     json_decref(content);

@@ -42,8 +42,11 @@ ST_NODISCARD int lm_prompt(const lm *l, const char *system, const char *user,
                            size_t user_len, tok_ids *ids, st_err *err);
 
 /* The same for whole conversations: `messages` is an array of {"role", "content"}
- * objects. ST_EUNSUPPORTED when the model has no chat template. */
-ST_NODISCARD int lm_chat(const lm *l, const json_t *messages, tok_ids *ids, st_err *err);
+ * objects; assistants' may have "tool_calls", their arguments objects.  `tools` is
+ * OpenAI's array of functions, which the template shows in its own way; NULL: none.
+ * ST_EUNSUPPORTED when the model has no chat template. */
+ST_NODISCARD int lm_chat(const lm *l, const json_t *messages, const json_t *tools,
+                         tok_ids *ids, st_err *err);
 
 /* Put the beginning of many prompts into an empty sequence: run, or from what an earlier
  * run kept (engine/kvfile.h) when `keeps`.  As engine_step. */

@@ -141,7 +141,7 @@ static void chats_are_encoded_as_the_goldens(void **state)
         tok_ids ids = {0};
         st_err err = {0};
         if (messages) {
-            assert_int_equal(lm_chat(l, messages, &ids, &err), 0);
+            assert_int_equal(lm_chat(l, messages, NULL, &ids, &err), 0);
             assert_int_equal(ids.n, json_array_size(want));
             for (size_t i = 0; i < ids.n; i++)
                 assert_int_equal(ids.ids[i], json_integer_value(json_array_get(want, i)));
@@ -203,7 +203,7 @@ static void without_a_template(void **state)
                          0);
         assert_int_equal(ids.n, want.n);
         assert_memory_equal(ids.ids, want.ids, ids.n * sizeof *ids.ids);
-        assert_int_equal(lm_chat(l, none, &ids, &err), ST_EUNSUPPORTED);
+        assert_int_equal(lm_chat(l, none, NULL, &ids, &err), ST_EUNSUPPORTED);
         assert_true(err.hint[0]);
     }
     json_decref(none);
