@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_STACKS = 1 << 14 }; /* of one state */
+enum { MOST_STACKS = 1 << 11 }; /* of one state */
 
 typedef struct stack {
     uint32_t place;

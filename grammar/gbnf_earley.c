@@ -3,7 +3,11 @@
  * An item is an alternative read up to a dot, and the place where it began.  When one is
  * complete, the items of that place that waited for its rule go on; `waits` finds them.
  * An alternative that is complete where it began derives the empty text: rules that do
- * are stepped over when they are predicted, so that case needs no search. */
+ * are stepped over when they are predicted, so that case needs no search.
+ *
+ * Where a single item waits and would be complete itself, it is passed over for what
+ * would be complete in the end (Leo, 1991): rules that end with themselves take no more
+ * time than those that begin so. */
 #include "grammar/gbnf_earley.h"
 
 #include "base/buf.h"
@@ -23,6 +27,8 @@ typedef struct item {
 typedef struct wait { /* an item that waits for a rule */
     uint32_t rule;
     uint32_t item; /* of all items */
+    bool passed;   /* `top` is what is complete in the end */
+    item top;
 } wait;
 
 typedef struct earley {
@@ -102,25 +108,42 @@ static int predict(earley *e, item x, uint32_t rule)
     return rc;
 }
 
-/* The items that waited for the rule go on. */
-static int complete(earley *e, item x)
+/* The first of those that wait for the rule, or NULL. */
+static const wait *rule_in(const wait *begin, const wait *end, uint32_t rule)
 {
-    const size_t *sets = (const void *)e->sets.data;
-    uint32_t rule = e->g->alts[x.alt].rule;
-    if (x.origin == e->set)
-        return 0;
-    size_t begin = sets[x.origin], end = sets[x.origin + 1], last = end;
-    const wait *w = (const void *)e->waits.data;
+    const wait *last = end;
     while (begin < end) {
-        size_t mid = begin + (end - begin) / 2;
-        if (w[mid].rule < rule)
+        const wait *mid = begin + (end - begin) / 2;
+        if (mid->rule < rule)
             begin = mid + 1;
         else
             end = mid;
     }
+    return begin < last && begin->rule == rule ? begin : NULL;
+}
+
+/* The same in a set that is done. */
+static const wait *find_wait(const earley *e, uint32_t set, uint32_t rule,
+                             const wait **ret_end)
+{
+    const size_t *sets = (const void *)e->sets.data;
+    const wait *w = (const void *)e->waits.data;
+    *ret_end = w + sets[set + 1];
+    return rule_in(w + sets[set], *ret_end, rule);
+}
+
+/* The items that waited for the rule go on. */
+static int complete(earley *e, item x)
+{
+    uint32_t rule = e->g->alts[x.alt].rule;
     int rc = 0;
-    for (; rc == 0 && begin < last && w[begin].rule == rule; begin++) {
-        item y = item_at(e, w[begin].item);
+    if (x.origin == e->set)
+        return 0;
+    const wait *end, *w = find_wait(e, x.origin, rule, &end);
+    if (w && w->passed)
+        return add(e, w->top);
+    for (; rc == 0 && w && w < end && w->rule == rule; w++) {
+        item y = item_at(e, w->item);
         rc = add(e, (item){y.alt, y.dot + 1, y.origin});
     }
     return rc;
@@ -130,6 +153,59 @@ static int by_rule(const void *a, const void *b)
 {
     const wait *x = a, *y = b;
     return x->rule < y->rule ? -1 : x->rule > y->rule;
+}
+
+/* Would the item that waits be complete, and does nothing else wait for its rule? */
+static bool alone(const earley *e, const wait *w, const wait *begin, const wait *end)
+{
+    item x = item_at(e, w->item);
+    return (w == begin || w[-1].rule != w->rule) &&
+           (w + 1 == end || w[1].rule != w->rule) && x.dot + 1 == e->g->alts[x.alt].n &&
+           (e->set > 0 || w->rule != e->g->root); /* the text waits for it too */
+}
+
+/* What is complete in the end once the rule is for which only w waits. */
+static void pass_over(const earley *e, wait *w, const wait *begin, const wait *end)
+{
+    const wait *above, *behind;
+    item x = item_at(e, w->item);
+    if (!alone(e, w, begin, end))
+        return;
+    w->passed = true;
+    w->top = (item){x.alt, x.dot + 1, x.origin};
+    for (const wait *turn = begin; x.origin == e->set; turn++) {
+        above = rule_in(begin, end, e->g->alts[x.alt].rule);
+        if (!above || !alone(e, above, begin, end)) {
+            w->top = (item){x.alt, x.dot + 1, x.origin};
+            return;
+        }
+        if (turn == end)
+            return; /* round in a circle */
+        x = item_at(e, above->item);
+    }
+    w->top = (item){x.alt, x.dot + 1, x.origin};
+    above = find_wait(e, x.origin, e->g->alts[x.alt].rule, &behind);
+    if (above && above->passed)
+        w->top = above->top;
+}
+
+/* The items of the set that wait, by rule. */
+static int list_waits(earley *e)
+{
+    size_t before = e->waits.len / sizeof(wait);
+    for (size_t i = e->first; i < n_items(e); i++) {
+        const gbnf_symbol *s = symbol_behind(e, item_at(e, i));
+        wait w = {.rule = s ? s->index : 0, .item = (uint32_t)i};
+        if (s && s->is_rule && st_buf_add(&e->waits, &w, sizeof w) < 0)
+            return out_of_memory(e);
+    }
+    size_t n = e->waits.len / sizeof(wait);
+    wait *w = (void *)e->waits.data;
+    if (n > before)
+        qsort(w + before, n - before, sizeof *w, by_rule);
+    for (size_t i = before; i < n; i++)
+        pass_over(e, &w[i], w + before, w + n);
+    return st_buf_add(&e->sets, &n, sizeof n) < 0 ? out_of_memory(e) : 0;
 }
 
 /* All that follows from the items of the set without reading on. */
@@ -144,19 +220,7 @@ static int fill_set(earley *e)
         else if (s->is_rule)
             rc = predict(e, x, s->index);
     }
-    size_t before = e->waits.len / sizeof(wait);
-    for (size_t i = e->first; rc == 0 && i < n_items(e); i++) {
-        const gbnf_symbol *s = symbol_behind(e, item_at(e, i));
-        wait w = {s ? s->index : 0, (uint32_t)i};
-        if (s && s->is_rule && st_buf_add(&e->waits, &w, sizeof w) < 0)
-            rc = out_of_memory(e);
-    }
-    size_t n = e->waits.len / sizeof(wait);
-    if (n > before)
-        qsort((wait *)(void *)e->waits.data + before, n - before, sizeof(wait), by_rule);
-    if (rc == 0 && st_buf_add(&e->sets, &n, sizeof n) < 0)
-        rc = out_of_memory(e);
-    return rc;
+    return rc < 0 ? rc : list_waits(e);
 }
 
 static bool in_class(const gbnf *g, uint32_t number, uint32_t c)
