@@ -1,11 +1,9 @@
 /* grammar/regex.h - regular expressions and formats to automata; private to this room.
  *
- * ECMA-262 with the u flag's view of text as code points: classes, \d \w \s (the
- * standard's sets), \p{..} general categories and scripts where utf8proc has them,
- * groups, alternation, counted repetition (greedy or lazy: the language is the same),
- * ^ and $, and look-ahead where it stands at the beginning or the end of the whole or of
- * a ^...$ alternative.  Back-references, look-behind and \b are refused with the place
- * and a way round.
+ * ECMA-262 with the u flag's view of text as code points: classes, \d \w \s and \b (the
+ * standard's sets), \p{..} general categories, groups, alternation, counted repetition
+ * (greedy or lazy: the language is the same), ^ and $, look-ahead anywhere.
+ * Back-references, look-behind and flags are refused with the place and a way round.
  *
  * Threads: any.  Memory: dfa_free. */
 #ifndef GRAMMAR_REGEX_H
