@@ -3,10 +3,13 @@
 #include "grammar/grammar.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "grammar/dfa_automaton.h"
 #include "grammar/gbnf.h"
 #include "grammar/gbnf_earley.h"
 #include "grammar/kind.h"
+#include "grammar/regex.h"
+#include "grammar/validate_priv.h"
 #include "grammar/gbnf_rules.h"
 #include <string.h>
 
@@ -116,6 +119,69 @@ int grammar_choices(const char *const *texts, const size_t *lens, uint32_t n,
     int rc = dfa_texts(texts, lens, n, &k->d, err);
     for (uint32_t i = 0, number; rc == 0 && i < n; i++)
         rc = intern_put(&k->texts, texts[i], lens[i], &number, err);
+    return kind_give(rc, &k->base, ret);
+}
+
+/* ---- regular expressions ---- */
+
+typedef struct regex_kind {
+    grammar base;
+    dfa *d;
+    pattern *p;
+} regex_kind;
+
+static void regex_free(grammar *g)
+{
+    regex_kind *k = (regex_kind *)g;
+    dfa_free(k->d);
+    pattern_free(k->p);
+    st_free(k);
+}
+
+static int regex_automaton(const grammar *g, automaton **ret, st_err *err)
+{
+    return dfa_automaton_new(((const regex_kind *)g)->d, ret, err);
+}
+
+static int regex_validate(const grammar *g, const char *text, size_t len, st_err *err)
+{
+    size_t at;
+    if (!st_utf8_valid(text, len, &at))
+        return st_err_set(err, ST_EFORMAT, "not UTF-8 at byte %zu", at);
+    int found = pattern_find(((const regex_kind *)g)->p, text, len, err);
+    if (found < 0)
+        return found;
+    return found ? 0 : st_err_set(err, ST_EFORMAT, "the expression is not the text");
+}
+
+static const grammar_ops regex_ops = {regex_free, regex_automaton, regex_validate};
+
+/* The expression for PCRE2, to be the whole text. */
+static int whole_pattern(const char *text, size_t len, pattern **ret, st_err *err)
+{
+    st_buf whole;
+    st_buf_init(&whole, SIZE_MAX / 2);
+    st_buf_str(&whole, "^(?:");
+    st_buf_add(&whole, text, len);
+    int rc = st_buf_str(&whole, ")$");
+    if (rc < 0)
+        st_err_set(err, rc, "an expression: %s", st_code_text(rc));
+    else
+        rc = pattern_new(whole.data, whole.len, ret, err);
+    st_buf_done(&whole);
+    return rc;
+}
+
+int grammar_regex(const char *text, size_t len, grammar **ret, st_err *err)
+{
+    regex_kind *k = kind_new(sizeof *k, &regex_ops, err);
+    if (!k)
+        return ST_ENOMEM;
+    int rc = regex_dfa(text, len, REGEX_WHOLE, &k->d, err);
+    if (rc == 0 && k->d->start == DFA_DEAD)
+        rc = st_err_set(err, ST_EINVAL, "no text fits the expression");
+    if (rc == 0)
+        rc = whole_pattern(text, len, &k->p, err);
     return kind_give(rc, &k->base, ret);
 }
 

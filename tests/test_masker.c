@@ -198,7 +198,16 @@ static grammar *choices(const char *const *texts, uint32_t n)
     return g;
 }
 
-enum { N_KINDS = 8 };
+static grammar *regex(const char *text)
+{
+    grammar *g;
+    st_err err = {0};
+    if (grammar_regex(text, strlen(text), &g, &err) < 0)
+        fail_msg("%s", err.message);
+    return g;
+}
+
+enum { N_KINDS = 11 };
 
 static grammar *kind(unsigned i)
 {
@@ -221,6 +230,12 @@ static grammar *kind(unsigned i)
             "root ::= o\no ::= \"{\" (p (\", \" p)*)? \"}\"\n"
             "p ::= s \": \" (s | o | [0-9]+)\n"
             "s ::= \"\\\"\" ([^\"\\\\\\x00-\\x1F] | \"\\\\\" [n\"\\\\])* \"\\\"\"");
+    case 7:
+        return regex("[a-e]{3,9}( [a-c\xC3\xA9]*)?|\\d+(\\.5)?");
+    case 8:
+        return regex("[^\"\\\\]*\"");
+    case 9:
+        return regex("(a|b)*(?=a)abc|x.*");
     default:
         return gbnf("root ::= (\"ab\" | \"a\" | \"b\" | \"abc\"){2,5} \"\\n\"*");
     }
@@ -314,6 +329,9 @@ static void expect_mask(const fixture *f)
     state_id s = reached(f->a, text, len, "", 0);
     assert_int_equal(k.may_end, f->a->ops->accepts(f->a, s));
     assert_int_equal(k.may_end, matcher_may_end(f->t));
+    if (f->g->ops->validate) /* the whole language, not only what is let end */
+        assert_int_equal(grammar_validate(f->g, text, len, NULL),
+                         k.may_end ? 0 : ST_EFORMAT);
     assert_int_equal(matcher_must_end(f->t), k.may_end && n == 0);
 }
 
