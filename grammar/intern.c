@@ -120,6 +120,11 @@ static void shrink(intern *s)
     }
 }
 
+uint32_t intern_find(const intern *s, const void *value, size_t len)
+{
+    return s->slots ? s->slots[find(s, value, len)] : 0;
+}
+
 void intern_keep(intern *s, uint32_t n)
 {
     if (n >= s->n)

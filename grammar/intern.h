@@ -21,6 +21,8 @@ typedef struct intern {
 /* The number of a value, new or known. */
 ST_NODISCARD int intern_put(intern *s, const void *value, size_t len, uint32_t *ret,
                             st_err *err);
+/* 0: it is not known. */
+uint32_t intern_find(const intern *s, const void *value, size_t len);
 /* Valid until the next put. */
 const void *intern_get(const intern *s, uint32_t number, size_t *ret_len);
 void intern_keep(intern *s, uint32_t n); /* forget numbers over n, and their memory */

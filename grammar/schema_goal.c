@@ -1,0 +1,84 @@
+/* grammar/schema_goal.c - goals: sets of literals, each set one number; and whether
+ * anything can satisfy one, as far as is seen without expanding all it leads to. */
+#include "grammar/schema_priv.h"
+
+enum { LOOK_AHEAD = 12 }; /* goals below goals; beyond it the answer is "maybe" */
+
+int goal_of(compiler *c, const ids *literals, goal_id *ret, st_err *err)
+{
+    ids plain = {0};
+    int rc = 0;
+    bool none = false;
+    for (uint32_t i = 0; i < literals->n && rc == 0 && !none; i++) {
+        uint32_t literal = literals->at[i];
+        truth t = literal_plain(c, &literal);
+        none = t == TRUTH_NEVER;
+        if (t == TRUTH_OPEN)
+            rc = ids_insert(&plain, literal, err);
+    }
+    for (uint32_t i = 0; i + 1 < plain.n; i++)
+        none |= plain.at[i] + 1 == plain.at[i + 1] && plain.at[i] % 2 == 0;
+    uint32_t known = c->goal_index.n, number = GOAL_NONE;
+    if (rc == 0 && !none)
+        rc = intern_put(&c->goal_index, plain.at ? plain.at : &number,
+                        plain.n * sizeof *plain.at, &number, err);
+    if (rc == 0 && number > SCHEMA_GOALS) {
+        rc = refuse(c, plain.n ? plain.at[0] / 2 : 0, "schema", ST_ELIMIT, err,
+                    "over %d combinations of subschemas", SCHEMA_GOALS);
+        st_err_hint(err, "join fewer subschemas by allOf, anyOf and oneOf");
+    }
+    if (rc == 0 && number > known) {
+        rc = array_room(&c->goals, number, &c->cap_goals, sizeof *c->goals, err);
+        if (rc == 0) {
+            c->goals[number] = (goal){.literals = plain};
+            plain = (ids){0};
+        }
+    }
+    ids_done(&plain);
+    if (rc == 0)
+        *ret = number;
+    return rc;
+}
+
+int goal_maybe(compiler *c, goal_id g, bool *ret, st_err *err)
+{
+    *ret = g != GOAL_NONE;
+    if (g <= GOAL_ANY || c->goals[g].known == MAYBE || c->goals[g].known == UNDER_WAY)
+        return 0;
+    *ret = false;
+    if (c->goals[g].known == NEVER)
+        return 0;
+    if (c->depth >= LOOK_AHEAD) {
+        *ret = true;
+        return 0;
+    }
+    c->goals[g].known = UNDER_WAY;
+    c->depth++;
+    int rc = 0;
+    for (json_type t = JSON_NULL; t <= JSON_OBJECT && rc == 0 && !*ret; t++)
+        rc = cases_exist(c, g, t, ret, err);
+    c->depth--;
+    c->goals[g].known = *ret ? MAYBE : NEVER;
+    return rc;
+}
+
+int atoms_maybe(compiler *c, const ids *atoms, json_type type, bool deep, bool *ret,
+                st_err *err)
+{
+    *ret = true;
+    switch (type) {
+    case JSON_NULL:
+    case JSON_FALSE:
+    case JSON_TRUE:
+        return 0;
+    case JSON_NUMBER:
+        return numbers_maybe(c, atoms, ret, err);
+    case JSON_STRING:
+        return strings_maybe(c, atoms, deep, ret, err);
+    case JSON_ARRAY:
+        return array_maybe(c, atoms, ret, err);
+    case JSON_OBJECT:
+        return object_maybe(c, atoms, ret, err);
+    }
+    return 0;
+}
