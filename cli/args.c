@@ -1,8 +1,9 @@
 /* cli/args.c - a command line sorted into options and operands.
  *
  * `--name value`, `--name=value`, `-n value`, `-nvalue`; flags may not be joined.  "--"
- * ends the options and "-" is an operand.  Every option is given at most once: the second
- * would silently win otherwise.  Nothing is copied; the words live as long as argv. */
+ * ends the options and "-" is an operand.  An option is given at most once, unless it
+ * says otherwise: the second would silently win.  Nothing is copied; the words live as
+ * long as argv. */
 #include "cli/frame.h"
 
 #include "base/compiler.h"
@@ -29,10 +30,17 @@ static int bad_word(const cli_command *c, st_err *err, const char *what, const c
     return ST_EINVAL;
 }
 
+/* May it be given many times?  Its placeholder ends with " ...". */
+static bool repeats(const cli_option *o)
+{
+    size_t n = o->value ? strlen(o->value) : 0;
+    return n > 4 && strcmp(o->value + n - 4, " ...") == 0;
+}
+
 static int add_given(cli_args *args, const cli_option *o, const char *value, st_err *err)
 {
     for (unsigned i = 0; i < args->n_given; i++) {
-        if (args->given[i].option == o)
+        if (args->given[i].option == o && !repeats(o))
             return bad_word(args->command, err, "option given twice:", o->name);
     }
     if (args->n_given == CLI_MAX_GIVEN)
@@ -126,6 +134,14 @@ const char *cli_get(const cli_args *args, const char *option)
 {
     const cli_given *given = find_given(args, option);
     return given ? given->value : NULL;
+}
+
+const char *cli_get_nth(const cli_args *args, const char *option, unsigned nth)
+{
+    for (unsigned i = 0; i < args->n_given; i++)
+        if (strcmp(args->given[i].option->name, option) == 0 && nth-- == 0)
+            return args->given[i].value;
+    return NULL;
 }
 
 bool cli_flag(const cli_args *args, const char *option)

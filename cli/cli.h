@@ -21,7 +21,8 @@
 typedef struct cli_option {
     const char *name;  /* long name without dashes; NULL ends the list */
     char letter;       /* one-letter form, or 0 */
-    const char *value; /* placeholder of its value ("FILE"), NULL for a flag */
+    const char *value; /* placeholder of its value ("FILE"), NULL for a flag; "FILE ..."
+                        * where it may be given many times */
     const char *help;  /* one sentence */
 } cli_option;
 
@@ -39,6 +40,7 @@ typedef struct cli_command {
 } cli_command;
 
 const char *cli_get(const cli_args *args, const char *option); /* NULL when absent */
+const char *cli_get_nth(const cli_args *args, const char *option, unsigned nth);
 bool cli_flag(const cli_args *args, const char *option);
 const char *cli_operand(const cli_args *args, unsigned i);     /* NULL when absent */
 unsigned cli_n_operands(const cli_args *args);

@@ -2,6 +2,7 @@
  *
  * On a terminal the text appears as it is made.  Generation ends at the token that ends a
  * turn, after -n tokens, or at the end of the context. */
+#include "cli/hold.h"
 #include "cli/open.h"
 
 #include "base/mem.h"
@@ -13,11 +14,13 @@
 typedef struct talk { /* what all prompts of a run share */
     lm *lm;
     sampler_opts how;
-    const char *system;
+    hold hold;
+    char *system; /* with what the model is told about the grammar; NULL: none */
     uint32_t max_new;
     bool raw; /* the prompt is not put into the chat template */
     bool stream;
     sched *sched;
+    int rc; /* of the first row whose answer was not whole */
 } talk;
 
 typedef struct reply {
@@ -27,6 +30,7 @@ typedef struct reply {
     uint32_t n_prompt;
     uint32_t n_new;
     bool stopped; /* by the model */
+    bool cut;     /* held, and not whole */
     int rc;
     st_err *err;
 } reply;
@@ -59,6 +63,8 @@ static void show_whole_chars(reply *r)
 
 static int token_append(const talk *t, reply *r, int32_t id, st_err *err)
 {
+    if (t->hold.masker) /* the text that was held is its pieces */
+        return tok_piece(t->lm->tok, id, &r->text, err);
     if (tok_is_control(t->lm->tok, id))
         return 0;
     if (r->n_new == 1) /* a text does not begin with the space of its first word */
@@ -80,17 +86,39 @@ static bool token_came(void *arg, const sched_token *token)
     return r->rc == 0;
 }
 
+/* A held text is an answer when it is whole and another reading of the grammar agrees. */
+static int held_check(reply *r, const sched_result *result)
+{
+    const grammar *g = r->talk->hold.grammar;
+    int rc = ST_ELIMIT;
+    r->cut = result->end != SCHED_END_DONE;
+    if (r->cut) {
+        st_err_set(r->err, rc, "the answer was cut after %u tokens: it is not whole",
+                   r->n_new);
+        st_err_hint(r->err, "allow more with --tokens or --ctx");
+        return rc;
+    }
+    r->stopped = true;
+    rc = grammar_validate(g, r->text.data ? r->text.data : "", r->text.len, r->err);
+    if (rc < 0)
+        st_err_at(r->err, "the finished answer does not fit the grammar");
+    return rc;
+}
+
 static void reply_ended(void *arg, const sched_result *result)
 {
     reply *r = arg;
     if (result->end == SCHED_END_ERROR && r->rc == 0)
         r->rc = st_err_set(r->err, result->err->code, "%s", result->err->message);
+    if (r->rc == 0 && r->talk->hold.grammar)
+        r->rc = held_check(r, result);
     if (r->rc == 0 && r->talk->stream)
         show(r->text.data ? r->text.data + r->shown : "", r->text.len - r->shown);
 }
 
-/* Answer a prompt of ids. */
-static int answer(const talk *t, const tok_ids *ids, reply *r, st_err *err)
+/* Answer a prompt of ids; `input` is what the answer may repeat parts of. */
+static int answer(const talk *t, const tok_ids *ids, const char *input, size_t len,
+                  reply *r, st_err *err)
 {
     sched_id id;
     if (ids->n == 0)
@@ -107,7 +135,10 @@ static int answer(const talk *t, const tok_ids *ids, reply *r, st_err *err)
     const sched_request ask = {
         .tokens = ids->ids,
         .n = r->n_prompt,
-        .generate = {.how = t->how, .max_new = t->max_new, .on_token = token_came},
+        .generate = {.how = t->how,
+                     .max_new = t->max_new,
+                     .held = {t->hold.masker, t->lm->tok, input, len},
+                     .on_token = token_came},
         .done = reply_ended,
         .arg = r,
     };
@@ -123,6 +154,42 @@ static int prompt_encode(const talk *t, const char *text, size_t len, tok_ids *i
     if (t->raw)
         return tok_encode(t->lm->tok, text, len, TOK_ADD, ids, err);
     return lm_prompt(t->lm, t->system, text, len, ids, err);
+}
+
+/* A conversation, with what the model is told about the grammar in its system turn. */
+static int messages_encode(const talk *t, const json_t *messages, tok_ids *ids,
+                           st_err *err)
+{
+    if (!t->hold.shown)
+        return lm_chat(t->lm, messages, NULL, ids, err);
+    json_t *turns = json_copy((json_t *)(uintptr_t)messages), *first = NULL;
+    const json_t *old = json_array_get(messages, 0);
+    const char *role = json_string_value(json_object_get(old, "role"));
+    const char *said = json_string_value(json_object_get(old, "content"));
+    int rc = ST_ENOMEM;
+    if (role && said && strcmp(role, "system") == 0) {
+        first = json_pack("{s:s, s:o?}", "role", "system", "content",
+                          json_sprintf("%s\n\n%s", said, t->hold.shown));
+        if (first && json_array_set_new(turns, 0, first) == 0)
+            rc = 0;
+    } else {
+        first = json_pack("{s:s, s:s}", "role", "system", "content", t->hold.shown);
+        if (first && json_array_insert_new(turns, 0, first) == 0)
+            rc = 0;
+    }
+    rc = rc < 0 ? st_err_set(err, rc, "no memory for a prompt")
+                : lm_chat(t->lm, turns, NULL, ids, err);
+    json_decref(turns);
+    return rc;
+}
+
+/* The text of the last message, or NULL. */
+static const json_t *last_said(const json_t *messages)
+{
+    size_t n = json_array_size(messages);
+    const json_t *text =
+        n > 0 ? json_object_get(json_array_get(messages, n - 1), "content") : NULL;
+    return json_is_string(text) ? text : NULL;
 }
 
 /* The text as JSON; bytes that are no character (a text cut short) become U+FFFD. */
@@ -143,37 +210,67 @@ static json_t *text_json(const st_buf *text)
     return value;
 }
 
+static int row_encode(const talk *t, const json_t *row, const json_t **ret_input,
+                      tok_ids *ids, st_err *err)
+{
+    const json_t *prompt = json_object_get(row, "prompt");
+    const json_t *messages = json_object_get(row, "messages");
+    if (json_is_string(prompt) && !messages) {
+        *ret_input = prompt;
+        return prompt_encode(t, json_string_value(prompt), json_string_length(prompt),
+                             ids, err);
+    }
+    if (json_is_array(messages) && !prompt) {
+        *ret_input = last_said(messages);
+        return messages_encode(t, messages, ids, err);
+    }
+    return st_err_set(err, ST_EFORMAT,
+                      "a row has either a string \"prompt\" or an array \"messages\"");
+}
+
+static int row_print(const reply *r, st_err *err)
+{
+    const char *finish = r->stopped ? "stop" : "length";
+    if (r->cut)
+        return cli_print_json(json_pack("{s:s, s:i, s:i, s:s}", "error",
+                                        "the answer was cut: it is not whole",
+                                        "prompt_tokens", (int)r->n_prompt, "tokens",
+                                        (int)r->n_new, "finish", finish),
+                              err);
+    return cli_print_json(json_pack("{s:o?, s:i, s:i, s:s}", "text", text_json(&r->text),
+                                    "prompt_tokens", (int)r->n_prompt, "tokens",
+                                    (int)r->n_new, "finish", finish),
+                          err);
+}
+
 static int row_answer(void *arg, json_t *row, size_t line, st_err *err)
 {
     talk *t = arg;
-    const json_t *prompt = json_object_get(row, "prompt");
-    const json_t *messages = json_object_get(row, "messages");
+    const json_t *input = NULL;
     tok_ids ids = {0};
     reply r = {0};
-    int rc;
     (void)line;
     st_buf_init(&r.text, 16 << 20);
-    if (json_is_string(prompt) && !messages)
-        rc = prompt_encode(t, json_string_value(prompt), json_string_length(prompt), &ids,
-                           err);
-    else if (json_is_array(messages) && !prompt)
-        rc = lm_chat(t->lm, messages, NULL, &ids, err);
-    else
-        rc = st_err_set(err, ST_EFORMAT,
-                        "a row has either a string \"prompt\" or an array \"messages\"");
+    int rc = row_encode(t, row, &input, &ids, err);
     if (rc == 0)
-        rc = answer(t, &ids, &r, err);
-    if (rc == 0) {
-        json_t *text = text_json(&r.text);
-        rc = cli_print_json(json_pack("{s:o?, s:i, s:i, s:s}", "text", text,
-                                      "prompt_tokens", (int)r.n_prompt, "tokens",
-                                      (int)r.n_new, "finish",
-                                      r.stopped ? "stop" : "length"),
-                            err);
+        rc =
+            answer(t, &ids, json_string_value(input), json_string_length(input), &r, err);
+    if (rc < 0 && r.cut) { /* the other rows go on; the end is an error */
+        t->rc = rc;
+        rc = 0;
     }
+    if (rc == 0)
+        rc = row_print(&r, err);
     st_buf_done(&r.text);
     tok_ids_done(&ids);
     return rc;
+}
+
+static int rows_answer(talk *t, const char *input, st_err *err)
+{
+    int rc = cli_each_row(input ? input : "-", row_answer, t, err);
+    return rc < 0 || t->rc == 0 ? rc
+                                : st_err_set(err, t->rc, "not all answers are whole");
 }
 
 static int operand_answer(talk *t, const char *prompt, st_err *err)
@@ -185,12 +282,14 @@ static int operand_answer(talk *t, const char *prompt, st_err *err)
         st_err_hint(err, "give the prompt, or rows with --jsonl");
         return ST_EINVAL;
     }
-    t->stream = true;
+    t->stream = !t->hold.grammar; /* what is held is shown when it is known to fit */
     st_buf_init(&r.text, 16 << 20);
     int rc = prompt_encode(t, prompt, strlen(prompt), &ids, err);
     if (rc == 0)
-        rc = answer(t, &ids, &r, err);
-    if (r.n_new > 0)
+        rc = answer(t, &ids, prompt, strlen(prompt), &r, err);
+    if (rc == 0 && !t->stream)
+        show_whole_chars(&r);
+    if (t->stream ? r.n_new > 0 : rc == 0)
         putchar('\n');
     st_buf_done(&r.text);
     tok_ids_done(&ids);
@@ -226,15 +325,30 @@ static int how_read(const cli_args *args, talk *t, st_err *err)
     return 0;
 }
 
+/* What is said in the system turn. */
+static int system_make(const char *given, bool raw, talk *t, st_err *err)
+{
+    const char *shown = raw ? NULL : t->hold.shown;
+    st_buf text;
+    if (raw && given)
+        return st_err_set(err, ST_EINVAL,
+                          "--raw has no system turn: put it into the prompt");
+    if (!given && !shown)
+        return 0;
+    st_buf_init(&text, SIZE_MAX / 2);
+    st_buf_str(&text, given ? given : "");
+    st_buf_str(&text, given && shown ? "\n\n" : "");
+    st_buf_str(&text, shown ? shown : "");
+    t->system = st_buf_detach(&text, NULL);
+    st_buf_done(&text);
+    return t->system ? 0 : st_err_set(err, ST_ENOMEM, "no memory for a system turn");
+}
+
 static int run(cli_args *args, st_err *err)
 {
     static const sched_opts one = {.max_requests = 1, .max_live = 1};
-    const char *input = cli_get(args, "input");
-    talk t = {.system = cli_get(args, "system"), .raw = cli_flag(args, "raw")};
+    talk t = {.raw = cli_flag(args, "raw")};
     int rc = how_read(args, &t, err);
-    if (rc == 0 && t.raw && t.system)
-        rc = st_err_set(err, ST_EINVAL,
-                        "--raw has no system turn: put it into the prompt");
     if (rc == 0)
         rc = cli_open_model(args, &t.lm, err);
     if (rc < 0)
@@ -245,15 +359,21 @@ static int run(cli_args *args, st_err *err)
         st_err_hint(err, "an encoder makes embeddings: stint embed");
         goto out;
     }
-    rc = sched_new(t.lm->engine, &one, &t.sched, err);
+    rc = cli_hold(args, t.lm->tok, &t.hold, err);
+    if (rc == 0)
+        rc = system_make(cli_get(args, "system"), t.raw, &t, err);
+    if (rc == 0)
+        rc = sched_new(t.lm->engine, &one, &t.sched, err);
     if (rc < 0)
         goto out;
     if (cli_flag(args, "jsonl"))
-        rc = cli_each_row(input ? input : "-", row_answer, &t, err);
+        rc = rows_answer(&t, cli_get(args, "input"), err);
     else
         rc = operand_answer(&t, cli_operand(args, 0), err);
 out:
     sched_free(t.sched);
+    st_free(t.system);
+    hold_done(&t.hold);
     lm_close(t.lm);
     return rc;
 }
@@ -271,6 +391,7 @@ static const cli_option flags[] = {
     {"frequency-penalty", 0, "X", "Lower a score by X for each occurrence."},
     {"presence-penalty", 0, "X", "Lower the scores of tokens that occurred by X."},
     {"seed", 0, "N", "The same seed draws the same text (0)."},
+    CLI_HOLD_OPTIONS,
     {"jsonl", 0, NULL,
      "Read rows {\"prompt\"} or {\"messages\"}; write rows {\"text\"}."},
     {"input", 'i', "FILE", "Where the rows are; standard input when not given."},
@@ -285,7 +406,10 @@ const cli_command cli_run = {
     .options = flags,
     .details =
         "The prompt goes through the model's own chat format as a user turn. What it "
-        "spells is data: it cannot end the turn or begin another.",
+        "spells is data: it cannot end the turn or begin another. A held answer is "
+        "printed when "
+        "it is whole and was checked once more, else it is an error; a row then has "
+        "\"error\" in place of \"text\".",
     .example =
         "stint run -m smollm2-135m-instruct 'Write one sentence about the sea.'\n"
         "The sea is a vast and mysterious realm that exists beneath the waves, a vast\n"

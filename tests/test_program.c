@@ -331,6 +331,37 @@ static void run_rows(void **state)
     says("standard input:1: a row has either");
 }
 
+/* Text held to a grammar: whole and fitting, or an error and nothing on standard output.
+ */
+static void run_held(void **state)
+{
+    (void)state;
+    if (!is_here(BERT))
+        return;
+    assert_int_equal(stint("run -m " LLAMA " --choice yes --choice nope hello"), 0);
+    assert_true(strcmp(output, "yes\n") == 0 || strcmp(output, "nope\n") == 0);
+    assert_int_equal(stint("run -m " LLAMA " --choice 'only this' hello"), 0);
+    assert_string_equal(output, "only this\n");
+    assert_int_equal(stint("run -m " LLAMA " --regex '[0-9]{4}-[0-9]{2}' hello"), 0);
+    assert_int_equal(strlen(output), 8);
+    assert_int_equal(output[4], '-');
+    assert_int_equal(
+        stint("run -m " LLAMA " --regex '[0-9]{9}' -n 3 hello 2>/dev/null; exit $?"), 8);
+    assert_string_equal(output, "");
+    assert_int_equal(stint("run -m " LLAMA " --regex '[0-9]{9}' -n 3 hello"), 8);
+    says("it is not whole\nhint: ");
+    assert_int_equal(stint("run -m " LLAMA " --regex a --choice b hello"), 2);
+    says("held one way");
+    assert_int_equal(stint("run -m " LLAMA " --regex a --regex b hello"), 2);
+    says("given twice");
+    assert_int_equal(stint("run -m " LLAMA " --regex '(' hello"), 5);
+    assert_int_equal(stint("run -m " LLAMA " --grammar /no/such hello"), 7);
+    int rc =
+        stint("run -m " LLAMA " --regex '[ab]{3}|[0-9]{20}' -n 4 --jsonl 2>&1 <<'END'"
+              "\n{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\nEND\nexit $?");
+    assert_int_equal(rc, strstr(output, "\"error\"") ? 8 : 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +378,7 @@ int main(void)
         cmocka_unit_test(embed_refuses),
         cmocka_unit_test(run_prompts),
         cmocka_unit_test(run_rows),
+        cmocka_unit_test(run_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
