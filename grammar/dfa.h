@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DFA_DEAD = 0, DFA_MAX_STATES = 20000 };
+enum { DFA_DEAD = 0, DFA_MAX_STATES = 40000 };
 
 typedef struct dfa {
     uint32_t n_states;

@@ -10,7 +10,7 @@
 #include "grammar/dfa.h"
 
 enum {
-    DRAFT_MAX_STATES = 4 * DFA_MAX_STATES,
+    DRAFT_MAX_STATES = 2 * DFA_MAX_STATES,
     DRAFT_MAX_CELLS = 1 << 22, /* 16 MiB of table */
 };
 

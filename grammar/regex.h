@@ -20,9 +20,12 @@ typedef enum regex_match {
 ST_NODISCARD int regex_dfa(const char *pattern, size_t len, regex_match how, dfa **ret,
                            st_err *err);
 
-/* A format of JSON Schema by name: date, time, date-time (RFC 3339, days of months and
- * leap years), duration (ISO 8601 as RFC 3339 appendix A), email, hostname, ipv4, ipv6,
- * uuid, uri, uri-reference, json-pointer, regex, ...  ST_ENOTFOUND: no such format, which
- * JSON Schema says is not to be held against a text. */
+/* A format of JSON Schema by name: date, time, date-time (RFC 3339, leap years and leap
+ * seconds), duration (its appendix A), email (RFC 5321), idn-email, hostname, ipv4, ipv6,
+ * uuid, uri, uri-reference, iri, iri-reference, uri-template, json-pointer,
+ * relative-json-pointer.  Host names in Punycode ("xn--") are left out: no finite
+ * automaton can check them.  ST_EUNSUPPORTED: a known one that cannot be held
+ * (idn-hostname, regex); ST_ENOTFOUND: no such format, which JSON Schema says is not to
+ * be held against a text. */
 ST_NODISCARD int format_dfa(const char *name, dfa **ret, st_err *err);
 #endif

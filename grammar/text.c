@@ -250,18 +250,18 @@ int text_rule_make(dfa *d, uint32_t min, uint32_t max, text_rule *ret, st_err *e
     r.open = st_zalloc_n(d->n_states, 1);
     r.pending = st_zalloc_n(d->n_states, 1);
     int rc = r.open && r.pending ? dfa_open(d, r.open, err) : dfa_out_of_memory(err);
-    if (!rc) {
+    bool limited = d->start != DFA_DEAD && (min > 0 || max != UINT32_MAX);
+    if (!rc && limited) {
         find_pending(d, r.pending);
         rc = layers_init(&l, d, r.pending, err);
+        limited = !rc && !(all_from(&l, min) && all_up_to(&l, max));
     }
-    if (!rc) {
-        if (d->start != DFA_DEAD && !(all_from(&l, min) && all_up_to(&l, max))) {
-            r.cap = max == UINT32_MAX ? min : max;
-            rc = keep_lengths(&r, &l, err);
-        } else {
-            r.min = 0;
-            r.max = UINT32_MAX;
-        }
+    if (!rc && limited) {
+        r.cap = max == UINT32_MAX ? min : max;
+        rc = keep_lengths(&r, &l, err);
+    } else {
+        r.min = 0;
+        r.max = UINT32_MAX;
     }
     layers_done(&l);
     if (rc < 0) {
