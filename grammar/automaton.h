@@ -33,6 +33,8 @@ typedef struct automaton_ops {
     /* Any text of well-formed UTF-8 without control characters, '"' and '\' of at most
      * this many characters leads from s to a living state; 0: unsure.  May be NULL. */
     uint32_t (*room)(const automaton *a, state_id s);
+    /* Any such text, however long, leads from s back to s.  May be NULL: unsure. */
+    bool (*loops)(const automaton *a, state_id s);
     /* What has no finite state: names and items that may not come twice.  All NULL where
      * nothing of the kind is held; `text` [len] is what was read since the start.
      *   may_repeat: s is just behind the last byte of such a name or item

@@ -47,7 +47,9 @@ ST_NODISCARD int dfa_join(const dfa *const *parts, uint32_t n, dfa **ret, st_err
 uint64_t dfa_count(const dfa *d, uint64_t most);
 
 /* open[s], for [n_states]: any well-formed text without characters below U+0020, '"' and
- * '\\' leads from s on to states that are open too, at each of its characters. */
+ * '\\' leads from s on to states that are open too, at each of its characters. DFA_LOOPS:
+ * it leads back to s at each of them. */
+enum { DFA_LOOPS = 2 };
 ST_NODISCARD int dfa_open(const dfa *d, uint8_t *open, st_err *err);
 
 /* Which of many a text is: names and parts run side by side.  A label says which name the

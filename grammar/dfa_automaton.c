@@ -50,6 +50,11 @@ static uint32_t room(const automaton *a, state_id s)
     return of(a)->open[s] ? UINT32_MAX : 0;
 }
 
+static bool loops(const automaton *a, state_id s)
+{
+    return of(a)->open[s] == DFA_LOOPS;
+}
+
 static const automaton_ops ops = {
     .free = done,
     .step = step,
@@ -57,6 +62,7 @@ static const automaton_ops ops = {
     .bytes = bytes,
     .forget = forget,
     .room = room,
+    .loops = loops,
 };
 
 int dfa_automaton_new(const dfa *d, automaton **ret, st_err *err)

@@ -1,4 +1,4 @@
-/* grammar/dfa_open.c - from which states any text leads on.
+/* grammar/dfa_open.c - from which states any text leads on, or back to them.
  *
  * The largest set of pairs (state of any UTF-8, state of the automaton) in which no byte
  * of plain text leads from a living partner to a dead one: pairs are struck out until
@@ -62,6 +62,20 @@ static void strike(pairs *p)
     }
 }
 
+/* Does plain text that leads to the end of a character lead back to s?  From a place
+ * inside a character, `to` of it in the automaton; at most three deep. */
+static bool leads_back(const pairs *p, uint32_t s, uint32_t a, uint32_t to)
+{
+    for (uint32_t i = 0; i < p->n_bytes; i++) {
+        uint32_t next = dfa_step(p->any, a, p->bytes[i]);
+        uint32_t next_to = dfa_step(p->d, to, p->bytes[i]);
+        if (next != DFA_DEAD &&
+            (next == p->any->start ? next_to != s : !leads_back(p, s, next, next_to)))
+            return false;
+    }
+    return true;
+}
+
 int dfa_open(const dfa *d, uint8_t *open, st_err *err)
 {
     dfa *any;
@@ -75,6 +89,10 @@ int dfa_open(const dfa *d, uint8_t *open, st_err *err)
         strike(&p);
         memcpy(open, p.good + (size_t)any->start * d->n_states, d->n_states);
         open[DFA_DEAD] = 0;
+        for (uint32_t s = 1; s < d->n_states; s++) {
+            if (open[s] && leads_back(&p, s, any->start, s))
+                open[s] = DFA_LOOPS;
+        }
     }
     st_free(p.good);
     dfa_free(any);

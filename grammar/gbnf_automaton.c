@@ -5,7 +5,10 @@
  * not complete, and the number of the stack below, to which the alternative comes back;
  * 0 is the bottom.  Stacks are kept by value and so share what lies below.  In a state
  * every stack stands at a class, or is 0: the text may end.  A rule at the end of its
- * alternative replaces it, so repetition needs no depth. */
+ * alternative replaces it, so repetition needs no depth.
+ *
+ * Of each state it is noted whether plain text leads on for ever (some stacks at classes
+ * with all of it come back to such), and whether it leads back to the state. */
 #include "grammar/gbnf_rules.h"
 
 #include "base/mem.h"
@@ -29,7 +32,12 @@ typedef struct rules_automaton {
     intern open;      /* stack[]: places that are gone through now, in order of sight */
     uint32_t *found;
     uint32_t n_found, cap_found;
+    uint8_t *room; /* [cap_room] of each state: ROOM_... */
+    uint32_t cap_room;
+    intern plain; /* uint32_t[], sets of stacks: numbers are forgotten at once */
 } rules_automaton;
+
+enum { ROOM_NONE, ROOM_ENDLESS, ROOM_LOOPS };
 
 static int find(rules_automaton *a, uint32_t number, st_err *err)
 {
@@ -117,20 +125,121 @@ static int by_number(const void *x, const void *y)
     return a < b ? -1 : a > b;
 }
 
-/* The state of what was found. */
-static int settle(rules_automaton *a, state_id *ret, st_err *err)
+/* What was found, each once and in order. */
+static void sort_found(rules_automaton *a)
 {
     uint32_t n = 0;
-    if (a->n_found == 0) {
-        *ret = STATE_DEAD;
-        return 0;
-    }
-    qsort(a->found, a->n_found, sizeof *a->found, by_number);
+    if (a->n_found > 0)
+        qsort(a->found, a->n_found, sizeof *a->found, by_number);
     for (uint32_t i = 0; i < a->n_found; i++) {
         if (i == 0 || a->found[i] != a->found[i - 1])
             a->found[n++] = a->found[i];
     }
-    return intern_put(&a->states, a->found, n * sizeof *a->found, ret, err);
+    a->n_found = n;
+}
+
+static rules_plain plain_at(const rules_automaton *a, uint32_t number)
+{
+    if (number == 0)
+        return RULES_NONE;
+    stack s = get(&a->stacks, number);
+    return s.table ? RULES_SOME : a->r->plain[a->r->symbols[s.place].index];
+}
+
+/* Keep of what was found the stacks at classes with all plain text. */
+static void keep_plain(rules_automaton *a)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < a->n_found; i++) {
+        if (plain_at(a, a->found[i]) == RULES_ALL)
+            a->found[n++] = a->found[i];
+    }
+    a->n_found = n;
+}
+
+/* What was found, as a number that is the same for the same. */
+static int number_found(rules_automaton *a, uint32_t *ret, st_err *err)
+{
+    return intern_put(&a->plain, a->found, a->n_found * sizeof *a->found, ret, err);
+}
+
+/* From the stacks that were found, over a character that all of them take. */
+static int go_plain(rules_automaton *a, st_err *err)
+{
+    int rc = 0;
+    intern_keep(&a->open, 0);
+    for (uint32_t i = 0; rc == 0 && i < a->n_found; i++) {
+        stack s = get(&a->stacks, a->found[i]);
+        rc = open_place(a, s.place + 1, s.below, err);
+    }
+    a->n_found = 0;
+    if (rc == 0)
+        rc = close_over(a, err);
+    sort_found(a);
+    return rc;
+}
+
+/* The room of the state that was found. */
+static int find_room(rules_automaton *a, uint8_t *ret, st_err *err)
+{
+    uint32_t state, next, first, second;
+    bool mixed = false;
+    int rc = number_found(a, &state, err);
+    for (uint32_t i = 0; i < a->n_found; i++)
+        mixed = mixed || plain_at(a, a->found[i]) == RULES_SOME;
+    keep_plain(a);
+    *ret = ROOM_NONE;
+    if (rc < 0 || a->n_found == 0)
+        return rc;
+    rc = go_plain(a, err);
+    if (rc == 0)
+        rc = number_found(a, &next, err);
+    keep_plain(a);
+    if (rc == 0)
+        rc = number_found(a, &first, err);
+    if (rc == 0 && next == state && !mixed)
+        *ret = ROOM_LOOPS;
+    if (rc < 0 || *ret == ROOM_LOOPS || a->n_found == 0)
+        return rc;
+    rc = go_plain(a, err);
+    keep_plain(a);
+    if (rc == 0)
+        rc = number_found(a, &second, err);
+    if (rc == 0 && first == second)
+        *ret = ROOM_ENDLESS;
+    return rc;
+}
+
+static int note_room(rules_automaton *a, state_id s, st_err *err)
+{
+    if (s >= a->cap_room) {
+        uint32_t cap = s + s / 2 + 64;
+        uint8_t *room = st_realloc_n(a->room, cap, 1);
+        if (!room)
+            return st_err_set(err, ST_ENOMEM, "out of memory for a grammar's states");
+        a->room = room;
+        a->cap_room = cap;
+    }
+    intern_keep(&a->plain, 0);
+    return find_room(a, &a->room[s], err);
+}
+
+/* The state of what was found. */
+static int settle(rules_automaton *a, state_id *ret, st_err *err)
+{
+    uint32_t known = a->states.n;
+    sort_found(a);
+    if (a->n_found == 0) {
+        *ret = STATE_DEAD;
+        return 0;
+    }
+    int rc = intern_put(&a->states, a->found, a->n_found * sizeof *a->found, ret, err);
+    if (rc < 0 || *ret <= known)
+        return rc;
+    rc = note_room(a, *ret, err);
+    if (rc < 0)
+        intern_keep(&a->states, known); /* its room is not known */
+    return rc;
 }
 
 static int automaton_step(automaton *base, state_id s, uint8_t byte, state_id *ret,
@@ -167,11 +276,23 @@ static bool automaton_accepts(const automaton *base, state_id s)
     return stacks[0] == 0;
 }
 
+static uint32_t automaton_room(const automaton *base, state_id s)
+{
+    const rules_automaton *a = (const rules_automaton *)base;
+    return a->room[s] == ROOM_NONE ? 0 : UINT32_MAX;
+}
+
+static bool automaton_loops(const automaton *base, state_id s)
+{
+    const rules_automaton *a = (const rules_automaton *)base;
+    return a->room[s] == ROOM_LOOPS;
+}
+
 static size_t automaton_bytes(const automaton *base)
 {
     const rules_automaton *a = (const rules_automaton *)base;
     return intern_bytes(&a->stacks) + intern_bytes(&a->states) + intern_bytes(&a->open) +
-           a->cap_found * sizeof *a->found;
+           intern_bytes(&a->plain) + a->cap_found * sizeof *a->found + a->cap_room;
 }
 
 static void automaton_forget(automaton *base)
@@ -188,7 +309,9 @@ static void rules_automaton_free(automaton *base)
     intern_done(&a->stacks);
     intern_done(&a->states);
     intern_done(&a->open);
+    intern_done(&a->plain);
     st_free(a->found);
+    st_free(a->room);
     st_free(a);
 }
 
@@ -198,6 +321,8 @@ static const automaton_ops ops = {
     .accepts = automaton_accepts,
     .bytes = automaton_bytes,
     .forget = automaton_forget,
+    .room = automaton_room,
+    .loops = automaton_loops,
 };
 
 int rules_automaton_new(const rules *r, automaton **ret, st_err *err)

@@ -294,6 +294,35 @@ static int check_left(const maker *m)
     return rc;
 }
 
+/* What the class has of plain text.  Its ranges are in order and do not touch. */
+static rules_plain plain_of(const gbnf_range *x, size_t n)
+{
+    static const gbnf_range plain[] = {
+        {0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7E}, {0xA0, 0xD7FF}, {0xE000, 0x10FFFF}};
+    unsigned whole = 0, touched = 0;
+    for (size_t p = 0; p < ST_COUNT(plain); p++) {
+        for (size_t i = 0; i < n; i++) {
+            touched += x[i].lo <= plain[p].hi && x[i].hi >= plain[p].lo;
+            whole += x[i].lo <= plain[p].lo && x[i].hi >= plain[p].hi;
+        }
+    }
+    return whole == ST_COUNT(plain) ? RULES_ALL : touched ? RULES_SOME : RULES_NONE;
+}
+
+static int note_plain(maker *m)
+{
+    const gbnf *g = m->g;
+    m->r->plain = st_zalloc_n((size_t)RULES_MAX_TABLES + 2, 1);
+    if (!m->r->plain)
+        return out_of_memory(m->err);
+    for (uint32_t i = 1; i <= g->classes.n; i++) {
+        size_t n;
+        const gbnf_range *x = gbnf_class(g, i, &n);
+        m->r->plain[m->roots[i]] = plain_of(x, n);
+    }
+    return 0;
+}
+
 static int make(maker *m)
 {
     const gbnf *g = m->g;
@@ -308,6 +337,8 @@ static int make(maker *m)
         return st_err_set(m->err, ST_EINVAL, "grammar: no text fits the rule root");
     if (rc == 0)
         rc = class_tables(g, &m->r->next, &m->roots, m->err);
+    if (rc == 0)
+        rc = note_plain(m);
     if (rc == 0)
         rc = write_all(m);
     return rc < 0 ? rc : check_left(m);
@@ -337,5 +368,6 @@ void rules_free(rules *r)
     st_free(r->first);
     st_free(r->starts);
     st_free(r->next);
+    st_free(r->plain);
     st_free(r);
 }

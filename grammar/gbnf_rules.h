@@ -23,12 +23,16 @@ typedef struct rules_symbol {
     uint32_t index; /* of a table or a rule */
 } rules_symbol;
 
+/* What a class has of plain text: characters but for control characters, '"' and '\'. */
+typedef enum rules_plain { RULES_SOME, RULES_NONE, RULES_ALL } rules_plain;
+
 typedef struct rules {
     uint32_t root, n_rules;
     rules_symbol *symbols;
     uint32_t *first;  /* [n_rules + 1] where its alternatives begin in `starts` */
     uint32_t *starts; /* places */
     uint16_t *next;   /* tables; 0 and 1 are none */
+    uint8_t *plain;   /* [table] of the first table of a class: rules_plain */
 } rules;
 
 /* ST_EUNSUPPORTED: left recursion, naming the rule; ST_EINVAL: no text fits. */

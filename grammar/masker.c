@@ -1,9 +1,10 @@
 /* grammar/masker.c - the trie walked beside the automaton, once for each state.
  *
- * A walk goes down the trie with the state of each open node; where the automaton dies
- * the subtree is skipped.  Transitions are kept in rows of 256 states, masks as the list
- * of their ids, or as bits where those are smaller; plain pieces (piece_trie.h) are not
- * listed: they are in as a whole as far as the state has room for them.
+ * A walk goes down one of the tries of piece_trie.h with the state of each open node;
+ * where the automaton dies the subtree is skipped.  Transitions are kept in rows of 256
+ * states, masks as the list of their ids, or as bits where those are smaller; plain
+ * pieces (piece_trie.h) are not listed: they are in as a whole as far as the state has
+ * room for them.
  *
  * All is dropped at once when the bound is reached: states are numbers of the automaton,
  * which forgets them too. */
@@ -113,50 +114,51 @@ int masker_step(masker *m, state_id s, uint8_t byte, state_id *ret, st_err *err)
     return step_anew(m, s, byte, ret, err);
 }
 
-static int add_ids(masker *m, uint32_t node, const uint32_t *plain, st_err *err)
+/* A step of the walk that is not in the row yet. */
+static int walk_anew(masker *m, trie_node node, state_id *ret, st_err *err)
 {
-    const vocab *v = m->v;
-    for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++) {
-        uint32_t id = v->ids[i];
-        if (plain[id / 32] >> id % 32 & 1)
-            continue;
-        int rc = list_add(&m->ids, id, err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    state_id from = m->open[node.depth - 1];
+    int rc = masker_step(m, from, node.byte, ret, err);
+    if (rc == 0)
+        m->rows[node.depth - 1] = m->seen[from].row;
+    return rc;
 }
 
-/* The pieces that lead from s to a living state and are not among the plain ones that the
- * state has room for. */
-static int walk(masker *m, state_id s, uint32_t room, st_err *err)
+/* Lists the pieces that lead from s to a living state and are not among the plain ones
+ * that the state has room for. */
+static int walk(masker *m, const trie *t, state_id s, uint32_t room, st_err *err)
 {
-    const vocab *v = m->v;
     const automaton_ops *ops = m->a->ops;
-    const uint32_t *plain = vocab_plain(v, room);
+    const uint32_t *plain = vocab_plain(m->v, room);
     uint32_t behind = 0; /* end of the subtree under the last first repeat */
     m->open[0] = s;
-    for (uint32_t i = 0; i < v->n_nodes;) {
-        trie_node node = v->nodes[i];
+    m->rows[0] = m->seen[s].row;
+    for (uint32_t i = 0; i < t->n_nodes;) {
+        trie_node node = t->nodes[i];
         if (node.need <= room) {
             i = node.end;
             continue;
         }
-        state_id next;
-        int rc = masker_step(m, m->open[node.depth - 1], node.byte, &next, err);
+        const state_id *row = m->rows[node.depth - 1];
+        state_id next = row ? row[node.byte] : STATE_UNKNOWN;
+        int rc = next == STATE_UNKNOWN ? walk_anew(m, node, &next, err) : 0;
         if (rc == 0 && next == STATE_DEAD) {
             i = node.end;
             continue;
         }
-        m->open[node.depth] = next;
         if (rc == 0 && ops->may_repeat && ops->may_repeat(m->a, next)) {
             rc = list_add(i < behind ? &m->later : &m->first, i, err);
             behind = i < behind ? behind : node.end;
         }
-        if (rc == 0 && v->first[i] < v->first[i + 1])
-            rc = add_ids(m, i, plain, err);
         if (rc < 0)
             return rc;
+        m->open[node.depth] = next;
+        m->rows[node.depth] = m->seen[next].row;
+        for (uint32_t k = t->first[i]; k < t->first[i + 1]; k++) {
+            uint32_t id = t->ids[k];
+            m->ids[m->n_ids] = id;
+            m->n_ids += (plain[id / 32] >> id % 32 & 1) == 0;
+        }
         i++;
     }
     return 0;
@@ -183,7 +185,7 @@ static int add_markers(masker *m, state_id s, st_err *err)
             continue;
         rc = run(m, s, k->control->spelling, k->control->len, &to, err);
         if (rc == 0 && to != STATE_DEAD)
-            rc = list_add(&m->ids, k->id, err);
+            m->ids[m->n_ids++] = k->id;
     }
     return rc;
 }
@@ -201,11 +203,11 @@ static void show(masker *m, const kept_mask *k)
 }
 
 /* Keep what the walk has listed. */
-static int keep(masker *m, state_id s, uint32_t room, st_err *err)
+static int keep(masker *m, const trie *t, state_id s, uint32_t room, st_err *err)
 {
     const vocab *v = m->v;
-    bool dense = m->ids.n > v->n_words;
-    uint32_t n_ids = dense ? v->n_words : m->ids.n;
+    bool dense = m->n_ids > v->n_words;
+    uint32_t n_ids = dense ? v->n_words : m->n_ids;
     size_t n = (size_t)n_ids + m->first.n + m->later.n;
     size_t size = sizeof(kept_mask) + n * sizeof(uint32_t);
     int rc = check_bound(m, size, err);
@@ -214,8 +216,9 @@ static int keep(masker *m, state_id s, uint32_t room, st_err *err)
     kept_mask *k = st_alloc(size);
     if (!k)
         return out_of_memory(err);
-    *k = (kept_mask){.n = v->n_plain[room] + m->ids.n,
+    *k = (kept_mask){.n = v->n_plain[room] + m->n_ids,
                      .room = room,
+                     .of = t,
                      .n_ids = n_ids,
                      .n_first = m->first.n,
                      .n_later = m->later.n,
@@ -223,10 +226,10 @@ static int keep(masker *m, state_id s, uint32_t room, st_err *err)
     uint32_t *data = k->data;
     if (dense) {
         memcpy(data, vocab_plain(v, room), n_ids * sizeof *data);
-        for (uint32_t i = 0; i < m->ids.n; i++)
-            data[m->ids.at[i] / 32] |= 1u << m->ids.at[i] % 32;
+        for (uint32_t i = 0; i < m->n_ids; i++)
+            data[m->ids[i] / 32] |= 1u << m->ids[i] % 32;
     } else if (n_ids > 0) {
-        memcpy(data, m->ids.at, n_ids * sizeof *data);
+        memcpy(data, m->ids, n_ids * sizeof *data);
     }
     if (m->first.n > 0)
         memcpy(data + n_ids, m->first.at, m->first.n * sizeof *data);
@@ -241,14 +244,27 @@ static int make(masker *m, state_id s, st_err *err)
 {
     const automaton_ops *ops = m->a->ops;
     uint32_t room = ops->room ? ops->room(m->a, s) : 0;
+    const trie *t = room < TRIE_PLAIN ? &m->v->all : &m->v->rest;
+    bool loops = room == UINT32_MAX && ops->loops && ops->loops(m->a, s);
     room = room < TRIE_PLAIN ? room : TRIE_PLAIN;
-    m->ids.n = m->first.n = m->later.n = 0;
+    if (loops) {
+        t = &m->v->behind;
+        room = TRIE_ANY;
+    }
+    m->n_ids = m->first.n = m->later.n = 0;
     int rc = reach(m, s, err);
     if (rc == 0)
-        rc = walk(m, s, room, err);
+        rc = walk(m, t, s, room, err);
+    if (rc == 0 && loops && m->first.n > 0) {
+        /* What would be repeated depends on the plain characters too. */
+        t = &m->v->rest;
+        room = TRIE_PLAIN;
+        m->n_ids = m->first.n = m->later.n = 0;
+        rc = walk(m, t, s, room, err);
+    }
     if (rc == 0)
         rc = add_markers(m, s, err);
-    return rc < 0 ? rc : keep(m, s, room, err);
+    return rc < 0 ? rc : keep(m, t, s, room, err);
 }
 
 int masker_show(masker *m, state_id s, const kept_mask **ret, st_err *err)
@@ -334,8 +350,10 @@ int masker_new(const grammar *g, const vocab *v, const masker_opts *opts, masker
     m->v = v;
     m->limit = opts && opts->bytes ? opts->bytes : MASKER_BYTES;
     m->bits = st_zalloc_n(v->n_words, sizeof *m->bits);
-    m->open = st_alloc_n((size_t)v->deepest + 1, sizeof *m->open);
-    int rc = m->bits && m->open ? 0 : out_of_memory(err);
+    m->open = st_alloc_n((size_t)v->all.deepest + 1, sizeof *m->open);
+    m->rows = st_alloc_n((size_t)v->all.deepest + 1, sizeof *m->rows);
+    m->ids = st_alloc_n((size_t)v->n_ids + 1, sizeof *m->ids);
+    int rc = m->bits && m->open && m->rows && m->ids ? 0 : out_of_memory(err);
     if (rc == 0)
         rc = g->ops->automaton(g, &m->a, err);
     if (rc == 0)
@@ -358,7 +376,8 @@ void masker_free(masker *m)
     st_free(m->markers);
     st_free(m->bits);
     st_free(m->open);
-    st_free(m->ids.at);
+    st_free(m->rows);
+    st_free(m->ids);
     st_free(m->first.at);
     st_free(m->later.at);
     st_free(m);

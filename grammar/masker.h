@@ -10,8 +10,9 @@
 
 typedef struct kept_mask { /* the mask of one state */
     uint32_t n;            /* bits that are set */
-    uint32_t room;    /* plain pieces of so many characters are in, up to TRIE_PLAIN */
-    uint32_t n_ids;   /* other ids, listed; or n_words when `dense` */
+    uint32_t room;         /* plain pieces of so many characters are in, up to TRIE_ANY */
+    const trie *of;        /* whose nodes those are */
+    uint32_t n_ids;        /* other ids, listed; or n_words when `dense` */
     uint32_t n_first; /* nodes of the trie behind the first name or item that may not */
     uint32_t n_later; /* come twice, and behind later ones */
     bool dense;       /* `data` begins with the bits themselves */
@@ -49,10 +50,13 @@ struct masker {
     uint32_t n_chunks, cap_chunks, n_rows;
     masker_marker *markers;
     uint32_t n_markers;
-    uint32_t *bits;           /* the mask that is shown */
-    state_id shown;           /* whose it is; STATE_DEAD: nobody's */
-    state_id *open;           /* [deepest + 1] states on the way to a node */
-    list32 ids, first, later; /* while a mask is made */
+    uint32_t *bits;  /* the mask that is shown */
+    state_id shown;  /* whose it is; STATE_DEAD: nobody's */
+    state_id *open;  /* [deepest + 1] states on the way to a node */
+    state_id **rows; /* [deepest + 1] and their rows */
+    uint32_t *ids;   /* [n_ids of the vocabulary + 1] while a mask is made */
+    uint32_t n_ids;
+    list32 first, later;
 };
 
 /* One byte on, remembered. */

@@ -182,9 +182,9 @@ int matcher_accept(matcher *t, int32_t id, st_err *err)
     return begin(t, go_work, &s, err);
 }
 
-static void clear(masker *m, uint32_t node, uint32_t *n)
+/* Take the pieces at and below a node out of the mask that is shown. */
+static void clear(masker *m, const trie *v, uint32_t node, uint32_t *n)
 {
-    const vocab *v = m->v;
     for (uint32_t i = v->first[node]; i < v->first[v->nodes[node].end]; i++) {
         uint32_t bit = 1u << v->ids[i] % 32, *word = &m->bits[v->ids[i] / 32];
         *n -= (*word & bit) != 0;
@@ -194,7 +194,7 @@ static void clear(masker *m, uint32_t node, uint32_t *n)
 }
 
 /* The node of a text, or n_nodes. */
-static uint32_t node_of(const vocab *v, const char *text, size_t len)
+static uint32_t node_of(const trie *v, const char *text, size_t len)
 {
     uint32_t i = 0, end = v->n_nodes, found = v->n_nodes;
     for (size_t d = 0; d < len; d++) {
@@ -210,11 +210,10 @@ static uint32_t node_of(const vocab *v, const char *text, size_t len)
 }
 
 /* Is the text repeated that ends at a node? */
-static int repeated_at(matcher *t, uint32_t node, bool *ret, st_err *err)
+static int repeated_at(matcher *t, const trie *v, uint32_t node, bool *ret, st_err *err)
 {
-    const vocab *v = t->m->v;
     size_t before = t->text.len, len = v->nodes[node].depth, all;
-    const char *bytes = vocab_bytes(v, v->ids[v->first[node]], &all);
+    const char *bytes = vocab_bytes(t->m->v, v->ids[v->first[node]], &all);
     state_id s = state_of(t);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < len; i++)
@@ -227,15 +226,15 @@ static int repeated_at(matcher *t, uint32_t node, bool *ret, st_err *err)
     return rc < 0 ? out_of_memory(err) : 0;
 }
 
-static int clear_nodes(matcher *t, const uint32_t *nodes, uint32_t n_nodes, uint32_t *n,
-                       st_err *err)
+static int clear_nodes(matcher *t, const trie *v, const uint32_t *nodes, uint32_t n_nodes,
+                       uint32_t *n, st_err *err)
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < n_nodes; i++) {
         bool repeated = false;
-        rc = repeated_at(t, nodes[i], &repeated, err);
+        rc = repeated_at(t, v, nodes[i], &repeated, err);
         if (repeated)
-            clear(t->m, nodes[i], n);
+            clear(t->m, v, nodes[i], n);
     }
     return rc;
 }
@@ -246,6 +245,7 @@ static int clear_repeats(matcher *t, const kept_mask *k, uint32_t *n, st_err *er
     const automaton *a = t->m->a;
     const uint32_t *first = k->data + k->n_ids, *later = first + k->n_first;
     const char *text = t->text.data ? t->text.data : "";
+    const trie *all = &t->m->v->all;
     if (k->n_first == 0)
         return 0;
     st_buf out;
@@ -254,16 +254,16 @@ static int clear_repeats(matcher *t, const kept_mask *k, uint32_t *n, st_err *er
     if (a->ops->taken && a->ops->taken(a, state_of(t), text, t->text.len, &out)) {
         for (size_t i = 0, len; i < out.len; i += len + 1) {
             len = strlen(out.data + i);
-            uint32_t node = node_of(t->m->v, out.data + i, len);
-            if (node < t->m->v->n_nodes)
-                clear(t->m, node, n);
+            uint32_t node = node_of(all, out.data + i, len);
+            if (node < all->n_nodes)
+                clear(t->m, all, node, n);
         }
         rc = out.code ? out_of_memory(err) : 0;
     } else {
-        rc = clear_nodes(t, first, k->n_first, n, err);
+        rc = clear_nodes(t, k->of, first, k->n_first, n, err);
     }
     st_buf_done(&out);
-    return rc < 0 ? rc : clear_nodes(t, later, k->n_later, n, err);
+    return rc < 0 ? rc : clear_nodes(t, k->of, later, k->n_later, n, err);
 }
 
 static int mask_work(matcher *t, void *arg, st_err *err)

@@ -11,6 +11,8 @@ typedef struct entry { /* a piece on its way into the trie */
     const char *bytes;
     size_t len;
     uint32_t id;
+    uint32_t plain; /* bytes of plain characters that it begins with */
+    uint8_t need;
 } entry;
 
 static int out_of_memory(st_err *err)
@@ -89,100 +91,135 @@ static size_t shared(const entry *a, const entry *b)
     return n;
 }
 
-/* Characters of a plain piece, or TRIE_WALK. */
-static uint8_t need_of(const char *s, size_t len)
+/* How a piece begins, and what it needs. */
+static void look_at(entry *e)
 {
     uint32_t n = 0;
-    for (size_t i = 0, used; i < len; i += used, n++) {
-        uint32_t c = st_utf8_decode(s + i, len - i, &used);
+    size_t at = 0;
+    for (size_t used; at < e->len; at += used, n++) {
+        uint32_t c = st_utf8_decode(e->bytes + at, e->len - at, &used);
         bool control = c < 0x20 || (c >= 0x7F && c < 0xA0);
-        if (c == ST_UTF8_BAD || control || c == '"' || c == '\\' || n == TRIE_PLAIN)
-            return TRIE_WALK;
+        if (c == ST_UTF8_BAD || control || c == '"' || c == '\\')
+            break;
     }
-    return (uint8_t)n;
+    e->plain = (uint32_t)at;
+    e->need = at < e->len || n > TRIE_PLAIN ? TRIE_WALK : (uint8_t)n;
 }
 
-static void keep_plain(vocab *v, uint32_t id, uint8_t need)
+static void keep_plain(vocab *v, const entry *e)
 {
-    for (uint32_t room = need; room <= TRIE_PLAIN; room++) {
-        v->plain[(size_t)room * v->n_words + id / 32] |= 1u << id % 32;
+    for (uint32_t room = e->need < TRIE_ANY ? e->need : TRIE_ANY; room <= TRIE_ANY;
+         room++) {
+        v->plain[(size_t)room * v->n_words + e->id / 32] |= 1u << e->id % 32;
         v->n_plain[room]++;
     }
 }
 
 /* Nodes for the bytes of an entry that those before it lack; `open` [deepest] are the
  * nodes of the way to the last entry. */
-static void add_entry(vocab *v, const entry *e, size_t have, uint32_t *open)
+static void add_entry(trie *t, const entry *e, size_t have, uint32_t *open)
 {
-    uint8_t need = need_of(e->bytes, e->len);
     for (size_t d = have; d < e->len; d++) {
-        open[d] = v->n_nodes;
-        v->first[v->n_nodes] = v->n_texts;
-        v->nodes[v->n_nodes++] =
+        open[d] = t->n_nodes;
+        t->first[t->n_nodes] = t->n_ids;
+        t->nodes[t->n_nodes++] =
             (trie_node){.depth = (uint16_t)(d + 1), .byte = (uint8_t)e->bytes[d]};
     }
     for (size_t d = 0; d < e->len; d++) {
-        trie_node *node = &v->nodes[open[d]];
-        if (node->need < need)
-            node->need = need;
+        trie_node *node = &t->nodes[open[d]];
+        if (node->need < e->need)
+            node->need = e->need;
     }
-    if (need != TRIE_WALK)
-        keep_plain(v, e->id, need);
-    v->ids[v->n_texts++] = e->id;
+    t->ids[t->n_ids++] = e->id;
 }
 
-static void close_nodes(vocab *v, const uint32_t *open, size_t from, size_t to)
+static void close_nodes(trie *t, const uint32_t *open, size_t from, size_t to)
 {
     for (size_t d = from; d < to; d++)
-        v->nodes[open[d]].end = v->n_nodes;
+        t->nodes[open[d]].end = t->n_nodes;
 }
 
-static int build(vocab *v, const entry *e, uint32_t n, st_err *err)
+/* The trie of n entries, which are sorted here. */
+static int build(trie *t, entry *e, uint32_t n, st_err *err)
 {
     size_t n_nodes = 0, deepest = 0;
+    qsort(e, n, sizeof *e, by_bytes);
     for (uint32_t i = 0; i < n; i++) {
         n_nodes += e[i].len - (i ? shared(&e[i - 1], &e[i]) : 0);
         deepest = e[i].len > deepest ? e[i].len : deepest;
     }
     if (n_nodes > UINT32_MAX / 2)
         return st_err_set(err, ST_ELIMIT, "the trie of the vocabulary is too large");
-    v->nodes = st_alloc_n(n_nodes, sizeof *v->nodes);
-    v->first = st_alloc_n(n_nodes + 1, sizeof *v->first);
-    v->ids = st_alloc_n(n, sizeof *v->ids);
-    v->plain = st_zalloc_n((TRIE_PLAIN + 1) * (size_t)v->n_words, sizeof *v->plain);
+    t->nodes = st_alloc_n(n_nodes, sizeof *t->nodes);
+    t->first = st_alloc_n(n_nodes + 1, sizeof *t->first);
+    t->ids = st_alloc_n(n, sizeof *t->ids);
     uint32_t *open = st_alloc_n(deepest, sizeof *open);
-    if (!v->nodes || !v->first || !v->ids || !v->plain || !open) {
+    if (!t->nodes || !t->first || !t->ids || !open) {
         st_free(open);
         return out_of_memory(err);
     }
-    v->deepest = (uint32_t)deepest;
+    t->deepest = (uint32_t)deepest;
     for (uint32_t i = 0; i < n; i++) {
         size_t have = i ? shared(&e[i - 1], &e[i]) : 0;
-        close_nodes(v, open, have, i ? e[i - 1].len : 0);
-        add_entry(v, &e[i], have, open);
+        close_nodes(t, open, have, i ? e[i - 1].len : 0);
+        add_entry(t, &e[i], have, open);
     }
-    close_nodes(v, open, 0, n ? e[n - 1].len : 0);
-    v->first[v->n_nodes] = v->n_texts;
+    close_nodes(t, open, 0, n ? e[n - 1].len : 0);
+    t->first[t->n_nodes] = t->n_ids;
     st_free(open);
     return 0;
+}
+
+/* All tries; the entries are used up. */
+static int build_all(vocab *v, entry *e, uint32_t n, st_err *err)
+{
+    uint32_t rest = 0, behind = 0;
+    int rc = build(&v->all, e, n, err);
+    for (uint32_t i = 0; i < n; i++) {
+        if (e[i].plain == e[i].len)
+            keep_plain(v, &e[i]);
+        if (e[i].need == TRIE_WALK)
+            e[rest++] = e[i];
+    }
+    if (rc == 0)
+        rc = build(&v->rest, e, rest, err);
+    for (uint32_t i = 0; i < rest; i++) {
+        entry x = e[i];
+        if (x.plain < x.len)
+            e[behind++] = (entry){.bytes = x.bytes + x.plain,
+                                  .len = x.len - x.plain,
+                                  .id = x.id,
+                                  .need = TRIE_WALK};
+    }
+    return rc < 0 ? rc : build(&v->behind, e, behind, err);
 }
 
 static int sort_and_build(vocab *v, st_err *err)
 {
     entry *e = st_alloc_n(v->n_ids, sizeof *e);
     uint32_t n = 0;
-    if (!e)
+    v->plain = st_zalloc_n((TRIE_ANY + 1) * (size_t)v->n_words, sizeof *v->plain);
+    if (!e || !v->plain) {
+        st_free(e);
         return out_of_memory(err);
-    for (uint32_t id = 0; id < v->n_ids; id++) {
-        size_t len;
-        const char *bytes = vocab_bytes(v, id, &len);
-        if (len > 0)
-            e[n++] = (entry){bytes, len, id};
     }
-    qsort(e, n, sizeof *e, by_bytes);
-    int rc = build(v, e, n, err);
+    for (uint32_t id = 0; id < v->n_ids; id++) {
+        entry x = {.id = id};
+        x.bytes = vocab_bytes(v, id, &x.len);
+        look_at(&x);
+        if (x.len > 0)
+            e[n++] = x;
+    }
+    int rc = build_all(v, e, n, err);
     st_free(e);
     return rc;
+}
+
+static void trie_done(trie *t)
+{
+    st_free(t->nodes);
+    st_free(t->first);
+    st_free(t->ids);
 }
 
 int vocab_new(const tok *t, vocab **ret, st_err *err)
@@ -212,9 +249,9 @@ void vocab_free(vocab *v)
         return;
     st_free(v->bytes);
     st_free(v->begin);
-    st_free(v->nodes);
-    st_free(v->first);
-    st_free(v->ids);
+    trie_done(&v->all);
+    trie_done(&v->rest);
+    trie_done(&v->behind);
     st_free(v->plain);
     st_free(v->controls);
     st_free(v->spellings);

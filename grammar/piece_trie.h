@@ -6,7 +6,10 @@
  *
  * A plain piece is well-formed UTF-8 without control characters, '"' and '\': where a
  * state has room for so many characters (automaton_ops.room), plain pieces need no walk;
- * `plain` has them ready.
+ * `plain` has them ready.  Then `rest` is walked, the pieces that are not plain or are
+ * longer than TRIE_PLAIN.  Where plain text even leads back to the same state, it does
+ * not matter what plain characters a piece begins with: `behind` has the pieces that are
+ * not plain by what is behind those.
  *
  * Threads: immutable once made. */
 #ifndef GRAMMAR_PIECE_TRIE_H
@@ -15,6 +18,7 @@
 
 enum {
     TRIE_PLAIN = 16,  /* characters of the longest plain piece that is kept ready */
+    TRIE_ANY,         /* plain pieces of any length */
     TRIE_WALK = 255,  /* `need` where a walk is always needed */
     TRIE_DEEP = 65535 /* bytes of the longest piece */
 };
@@ -25,6 +29,13 @@ typedef struct trie_node {
     uint8_t byte;
     uint8_t need; /* room that makes all pieces below plain ones, or TRIE_WALK */
 } trie_node;
+
+typedef struct trie {
+    uint32_t n_nodes, n_ids, deepest;
+    trie_node *nodes; /* without the root */
+    uint32_t *first; /* [n_nodes + 1] in ids: what ends at the node, then what is below */
+    uint32_t *ids;   /* in the order of their bytes */
+} trie;
 
 typedef struct trie_control { /* a control token */
     const char *spelling;
@@ -37,15 +48,10 @@ struct vocab {
     uint32_t n_words; /* of a mask */
     char *bytes;      /* of all pieces */
     size_t *begin;    /* [n_ids + 1] in bytes; empty where an id is no text */
-    uint32_t n_nodes;
-    uint32_t deepest;
-    trie_node *nodes; /* [n_nodes], without the root */
-    uint32_t *first;  /* [n_nodes + 1] in ids: what ends at the node and below it */
-    uint32_t *ids;    /* [n_texts] in the order of their bytes */
-    uint32_t n_texts;
-    uint32_t *plain; /* [TRIE_PLAIN + 1, n_words] plain pieces of at most so many
-                      * characters */
-    uint32_t n_plain[TRIE_PLAIN + 1];
+    trie all, rest, behind;
+    uint32_t *plain; /* [TRIE_ANY + 1, n_words] plain pieces of at most so many characters
+                      */
+    uint32_t n_plain[TRIE_ANY + 1];
     trie_control *controls;
     uint32_t n_controls;
     char *spellings;

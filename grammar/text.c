@@ -333,6 +333,11 @@ uint32_t text_room(const text_rule *r, text_state s)
     return left > r->slack ? left - r->slack : 0;
 }
 
+bool text_loops(const text_rule *r, text_state s)
+{
+    return r->open[s.at] == DFA_LOOPS && (!r->lengths || s.n >= r->cap);
+}
+
 /* texts[s]: accepted texts of k more characters, for one k after the other. */
 static uint64_t count_layers(const text_rule *r, layers *l, uint64_t *texts,
                              uint64_t most)

@@ -41,4 +41,5 @@ bool text_accepts(const text_rule *r, text_state s);
 /* Any text without control characters, '"' and '\' of at most this many characters more
  * keeps it alive (for fast masks); 0: unsure. */
 uint32_t text_room(const text_rule *r, text_state s);
+bool text_loops(const text_rule *r, text_state s); /* such text leads back to s */
 #endif

@@ -69,6 +69,12 @@ static uint32_t items_room(const automaton *a, state_id s)
     return s == INSIDE ? UINT32_MAX : 0;
 }
 
+static bool items_loop(const automaton *a, state_id s)
+{
+    (void)a;
+    return s == INSIDE;
+}
+
 static bool items_may_repeat(const automaton *a, state_id s)
 {
     (void)a;
@@ -134,14 +140,31 @@ static bool items_marker_may(const automaton *a, state_id s, uint32_t i)
 }
 
 static const automaton_ops listed = {
-    items_free,   items_step,   items_accept,     items_bytes,
-    items_forget, items_room,   items_may_repeat, items_repeat,
-    items_taken,  items_marker, items_marker_may,
+    .free = items_free,
+    .step = items_step,
+    .accepts = items_accept,
+    .bytes = items_bytes,
+    .forget = items_forget,
+    .room = items_room,
+    .loops = items_loop,
+    .may_repeat = items_may_repeat,
+    .repeats = items_repeat,
+    .marker = items_marker,
+    .marker_may = items_marker_may,
+    .taken = items_taken,
 };
 static const automaton_ops asked = {
-    items_free,   items_step,   items_accept,     items_bytes,
-    items_forget, items_room,   items_may_repeat, items_repeat,
-    NULL,         items_marker, items_marker_may,
+    .free = items_free,
+    .step = items_step,
+    .accepts = items_accept,
+    .bytes = items_bytes,
+    .forget = items_forget,
+    .room = items_room,
+    .loops = items_loop,
+    .may_repeat = items_may_repeat,
+    .repeats = items_repeat,
+    .marker = items_marker,
+    .marker_may = items_marker_may,
 };
 
 static int items_new(const automaton_ops *ops, automaton **ret, st_err *err)
