@@ -17,12 +17,21 @@ typedef struct block {
     uint32_t way[WAYS]; /* level 0: atom + 1; else a block; 0: no character */
 } block;
 
+/* One byte of each class: ASCII, with its atom; lead bytes, with the block behind them;
+ * continuation bytes, as ways of a block. */
+typedef struct sort {
+    uint8_t class;
+    uint32_t of;
+} sort;
+
 typedef struct maker {
     const regex_atoms *atoms;
     const regex_table *t;
     intern blocks;             /* values: block */
     uint32_t *whole[N_LEVELS]; /* [n_atoms] the block that is all of one atom, or 0 */
     uint32_t lead[N_LEADS];    /* block behind a lead byte; 0: none */
+    sort ascii[256], leads[256], ways[WAYS];
+    uint32_t n_ascii, n_leads, n_ways;
     dfa_draft w;
     intern copies;     /* block and its ways as states -> state */
     uint32_t *made;    /* [blocks.n + 1] its copy for the present state ... */
@@ -141,6 +150,24 @@ static int make_classes(maker *m, uint8_t class_of[256], uint32_t *ret_n)
     return rc;
 }
 
+static void list_sorts(maker *m, const uint8_t class_of[256])
+{
+    bool seen[256] = {false};
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint8_t class = class_of[byte];
+        if (seen[class])
+            continue;
+        seen[class] = true;
+        if (byte < 0x80)
+            m->ascii[m->n_ascii++] =
+                (sort){class, m->atoms->atom[cut_of(m->atoms, byte)]};
+        else if (byte < 0xC0)
+            m->ways[m->n_ways++] = (sort){class, byte - 0x80};
+        else if (m->lead[byte])
+            m->leads[m->n_leads++] = (sort){class, m->lead[byte]};
+    }
+}
+
 static uint32_t state_after(const maker *m, uint32_t state, uint32_t atom)
 {
     return m->t->next[(size_t)state * m->t->n_atoms + atom];
@@ -150,7 +177,6 @@ static uint32_t state_after(const maker *m, uint32_t state, uint32_t atom)
 static int copy_block(maker *m, uint32_t state, uint32_t number, uint32_t *ret)
 {
     uint32_t to[WAYS + 1] = {number}, known;
-    block b;
     size_t len;
     bool any = false;
     int rc = 0;
@@ -161,23 +187,22 @@ static int copy_block(maker *m, uint32_t state, uint32_t number, uint32_t *ret)
         *ret = m->made[number];
         return 0;
     }
-    memcpy(&b, intern_get(&m->blocks, number, &len), sizeof b);
-    for (uint32_t i = 0; !rc && i < WAYS; i++) {
-        if (i > 0 && b.way[i] == b.way[i - 1])
-            to[i + 1] = to[i];
-        else if (b.level > 0)
-            rc = copy_block(m, state, b.way[i], &to[i + 1]);
-        else if (b.way[i])
-            to[i + 1] = state_after(m, state, b.way[i] - 1);
+    const block *b = intern_get(&m->blocks, number, &len);
+    for (uint32_t i = 0; !rc && i < m->n_ways; i++) {
+        uint32_t way = b->way[m->ways[i].of];
+        if (b->level > 0)
+            rc = copy_block(m, state, way, &to[i + 1]);
+        else if (way)
+            to[i + 1] = state_after(m, state, way - 1);
         any = any || to[i + 1] != DFA_DEAD;
     }
     if (!rc && any) {
-        rc = intern_put(&m->copies, to, sizeof to, &known, m->err);
+        rc = intern_put(&m->copies, to, (m->n_ways + 1) * sizeof *to, &known, m->err);
         *ret = m->t->n_states - 1 + known;
         if (!rc && *ret == m->w.n_states) {
             rc = dfa_draft_add(&m->w, 0, ret, m->err);
-            for (uint32_t i = 0; !rc && i < WAYS; i++)
-                dfa_draft_row(&m->w, *ret)[m->w.class_of[0x80 + i]] = to[i + 1];
+            for (uint32_t i = 0; !rc && i < m->n_ways; i++)
+                dfa_draft_row(&m->w, *ret)[m->ways[i].class] = to[i + 1];
         }
     }
     m->made[number] = *ret;
@@ -188,14 +213,14 @@ static int copy_block(maker *m, uint32_t state, uint32_t number, uint32_t *ret)
 static int fill_state(maker *m, uint32_t state)
 {
     int rc = 0;
-    for (uint32_t byte = 0; !rc && byte < 256; byte++) {
-        uint32_t to = DFA_DEAD;
-        if (byte < 0x80)
-            to = state_after(m, state, m->atoms->atom[cut_of(m->atoms, byte)]);
-        else if (byte >= 0xC0)
-            rc = copy_block(m, state, m->lead[byte], &to);
-        if (!rc && (byte < 0x80 || byte >= 0xC0))
-            dfa_draft_row(&m->w, state)[m->w.class_of[byte]] = to;
+    for (uint32_t i = 0; i < m->n_ascii; i++)
+        dfa_draft_row(&m->w, state)[m->ascii[i].class] =
+            state_after(m, state, m->ascii[i].of);
+    for (uint32_t i = 0; !rc && i < m->n_leads; i++) {
+        uint32_t to;
+        rc = copy_block(m, state, m->leads[i].of, &to);
+        if (!rc)
+            dfa_draft_row(&m->w, state)[m->leads[i].class] = to;
     }
     return rc;
 }
@@ -207,8 +232,10 @@ static int make(maker *m, dfa **ret)
     int rc = make_leads(m);
     if (!rc)
         rc = make_classes(m, class_of, &n_classes);
-    if (!rc)
+    if (!rc) {
+        list_sorts(m, class_of);
         rc = dfa_draft_init(&m->w, class_of, n_classes, m->err);
+    }
     if (!rc) {
         m->made = st_zalloc_n((size_t)m->blocks.n + 1, sizeof *m->made);
         m->made_of = st_zalloc_n((size_t)m->blocks.n + 1, sizeof *m->made_of);
