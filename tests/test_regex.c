@@ -1,6 +1,5 @@
-/* tests/test_regex.c - patterns and formats against what they mean: tables written by
- * hand, PCRE2 on texts made at random, and the JSON Schema data that lies beside the
- * project. */
+/* tests/test_regex.c - patterns against what they mean: tables written by hand, PCRE2 on
+ * texts made at random, the patterns of real schemas. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +10,12 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "grammar/intern.h"
+#include "grammar/json.h"
 #include "grammar/regex.h"
 #include "tests/fault.h"
+#include "tests/gz_lines.h"
+#include "tests/here.h"
 #include <pcre2.h>
 #include <stdio.h>
 #include <string.h>
@@ -502,6 +505,69 @@ static void test_random(void **state)
     assert_true(n_no > 5000);
 }
 
+/* Patterns of real schemas. ------------------------------------------------------------
+ */
+
+#define SCHEMAS "../shared/data/jsonschemabench/give_part.jsonl.gz"
+
+static void collect(const json *schema, intern *patterns)
+{
+    uint32_t number;
+    const json *parts = json_get(schema, "patternProperties");
+    const json *pattern = json_get(schema, "pattern");
+    if (pattern && pattern->type == JSON_STRING)
+        assert_int_equal(intern_put(patterns, pattern->text, pattern->n, &number, NULL),
+                         0);
+    for (uint32_t i = 0; parts && parts->type == JSON_OBJECT && i < parts->n; i++) {
+        assert_int_equal(
+            intern_put(patterns, parts->names[i].text, parts->names[i].n, &number, NULL),
+            0);
+    }
+    if (schema->type == JSON_OBJECT || schema->type == JSON_ARRAY) {
+        for (uint32_t i = 0; i < schema->n; i++)
+            collect(&schema->items[i], patterns);
+    }
+}
+
+static void test_schemas(void **state)
+{
+    (void)state;
+    if (!is_here(SCHEMAS))
+        return;
+    intern patterns = {0};
+    gz_lines in = gz_open(SCHEMAS);
+    while (gz_next(&in)) {
+        const json *row = NULL;
+        assert_int_equal(json_read(in.line, in.len, &row, NULL), 0);
+        collect(json_get(row, "schema"), &patterns);
+        json_free(row);
+    }
+    assert_true(gz_close(&in));
+    assert_true(patterns.n > 800);
+    st_rng rng = {8};
+    uint64_t n_yes = 0, n_no = 0;
+    uint32_t refused = 0;
+    for (uint32_t i = 1; i <= patterns.n; i++) {
+        size_t len;
+        const char *pattern = intern_get(&patterns, i, &len);
+        dfa *d = NULL;
+        st_err err = {0};
+        if (regex_dfa(pattern, len, REGEX_SEARCH, &d, &err) < 0) {
+            print_message("refused: %.*s: %s\n", (int)len, pattern, err.message);
+            refused++;
+        }
+        dfa_free(d);
+        compare_random(pattern, len, 8, &rng, &n_yes, &n_no);
+    }
+    print_message("%u patterns, %u refused; %llu texts matched, %llu did not\n",
+                  patterns.n, refused, (unsigned long long)n_yes,
+                  (unsigned long long)n_no);
+    assert_true(refused <= 2); /* one is malformed, one counts to 127 times 63 */
+    assert_true(n_yes > 4000);
+    assert_true(n_no > 4000);
+    intern_done(&patterns);
+}
+
 static int work(void *arg)
 {
     const char *pattern = arg;
@@ -523,7 +589,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_searched), cmocka_unit_test(test_whole),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_small),
-        cmocka_unit_test(test_random),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_random),   cmocka_unit_test(test_schemas),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
