@@ -41,7 +41,10 @@ bool number_rule_empty(const number_rule *r); /* no number at all */
 /* Values, at most `most` (up to 10^6); `most` where there are more or endless. */
 uint64_t number_rule_count(const number_rule *r, uint64_t most);
 bool number_rule_takes(const number_rule *r, const decimal *value);
-number_state number_start(const number_rule *r);
+/* Texts that only some number rules allow, for one that is to tell values apart beside
+ * others: NUMBER_PLAIN has no exponent; NUMBER_LOOSE any fraction of the value's. */
+enum { NUMBER_PLAIN = 1, NUMBER_LOOSE = 2 };
+number_state number_start(const number_rule *r, uint32_t how);
 number_state number_step(const number_rule *r, number_state s, uint8_t byte);
 bool number_accepts(const number_rule *r, number_state s);
 bool number_dead(number_state s);

@@ -39,6 +39,7 @@ typedef enum beside { DONE, LESS, SAME, MORE } beside;
 
 typedef struct view { /* a state, unpacked */
     phase phase;
+    uint32_t how; /* NUMBER_PLAIN, NUMBER_LOOSE */
     bool negative;
     bool nonzero; /* a digit behind the point is not 0; kept for `fraction` only */
     beside lo, hi;
@@ -62,7 +63,7 @@ static number_state pack(const view *v)
     number_state s = {{0}};
     s.word[0] = (uint64_t)v->phase | (uint64_t)v->negative << 4 |
                 (uint64_t)v->nonzero << 5 | (uint64_t)v->lo << 6 | (uint64_t)v->hi << 8 |
-                (uint64_t)v->n << 16 | (uint64_t)v->f << 32;
+                (uint64_t)v->how << 10 | (uint64_t)v->n << 16 | (uint64_t)v->f << 32;
     s.word[1] = v->rest;
     return s;
 }
@@ -75,6 +76,7 @@ static view unpack(number_state s)
                   .nonzero = w >> 5 & 1,
                   .lo = (beside)(w >> 6 & 3),
                   .hi = (beside)(w >> 8 & 3),
+                  .how = w >> 10 & 3,
                   .n = w >> 16 & 0xffff,
                   .f = (uint32_t)(w >> 32),
                   .rest = s.word[1]};
@@ -299,7 +301,7 @@ static bool read_whole(const number_rule *r, view *v, uint32_t digit)
 static bool read_place(const number_rule *r, view *v, uint32_t digit)
 {
     if ((r->stepped && v->f >= r->places && digit != 0) ||
-        (r->single && v->f >= places_of(&r->lo)))
+        (r->single && !(v->how & NUMBER_LOOSE) && v->f >= places_of(&r->lo)))
         return false;
     v->phase = PLACE;
     v->f++;
@@ -332,8 +334,9 @@ static bool read_digit(const number_rule *r, view *v, uint32_t digit)
 
 static bool read_point(const number_rule *r, view *v)
 {
-    if ((v->phase != ZERO && v->phase != WHOLE) || r->integer ||
-        (r->single && places_of(&r->lo) == 0))
+    bool strict = !(v->how & NUMBER_LOOSE);
+    if ((v->phase != ZERO && v->phase != WHOLE) || (r->integer && strict) ||
+        (r->single && strict && places_of(&r->lo) == 0))
         return false;
     if (v->lo != DONE && (v->n < lower(r, v->negative).whole || v->lo == LESS))
         return false;
@@ -381,8 +384,8 @@ static bool is_value(const number_rule *r, const view *v)
 
 static bool read_exp(const number_rule *r, view *v)
 {
-    if (r->stepped || r->fraction || r->has_lo || r->has_hi || v->phase >= EXP ||
-        !is_value(r, v))
+    if (r->stepped || r->fraction || r->has_lo || r->has_hi || v->how ||
+        v->phase >= EXP || !is_value(r, v))
         return false;
     *v = (view){.phase = EXP};
     return true;
@@ -411,9 +414,11 @@ number_state number_step(const number_rule *r, number_state s, uint8_t byte)
     return read_byte(r, &v, byte) ? pack(&v) : (number_state){{0}};
 }
 
-number_state number_start(const number_rule *r)
+number_state number_start(const number_rule *r, uint32_t how)
 {
-    view v = {.phase = r->empty ? NOTHING : START};
+    view v = {.phase = r->empty ? NOTHING : START, .how = how};
+    if (r->empty)
+        v.how = 0;
     return pack(&v);
 }
 

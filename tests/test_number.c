@@ -37,7 +37,7 @@ static number_rule rule_of(bool integer, const char *lo, bool lo_open, const cha
 
 static number_state run(const number_rule *r, const char *text)
 {
-    number_state s = number_start(r);
+    number_state s = number_start(r, 0);
     for (; *text && !number_dead(s); text++)
         s = number_step(r, s, (uint8_t)*text);
     return s;
@@ -90,7 +90,7 @@ static void bounds_and_multiples(void **state)
     (void)state;
     number_rule none = rule_of(false, "3", 0, "5", 0, "7");
     assert_true(number_rule_empty(&none));
-    assert_true(number_dead(number_start(&none)));
+    assert_true(number_dead(number_start(&none, 0)));
     assert_int_equal(number_rule_count(&none, 10), 0);
     number_rule one =
         rule_of(false, "0.30000000000000004", 0, "0.30000000000000004", 0, NULL);
@@ -105,7 +105,7 @@ static void bounds_and_multiples(void **state)
     assert_true(accepts(&big, "123456789012345678901234567891"));
     assert_int_equal(number_rule_count(&big, 10), 1);
     const char *text = "123456789012345678901234567891";
-    number_state s = number_start(&big);
+    number_state s = number_start(&big, 0);
     for (; *text; text++)
         for (uint8_t c = 0; c < 255; c++)
             if (c == (uint8_t)*text) {
@@ -142,6 +142,32 @@ static void few_states(void **state)
     same(rule_of(false, NULL, 0, NULL, 0, "0.25"), "1", "222");
     same(rule_of(false, NULL, 0, NULL, 0, "0.01"), "1.00", "-3.450000");
     same(rule_of(false, NULL, 0, NULL, 0, NULL), "1.5", "-0.01");
+}
+
+static bool accepts_as(const number_rule *r, uint32_t how, const char *text)
+{
+    number_state s = number_start(r, how);
+    for (; *text && !number_dead(s); text++)
+        s = number_step(r, s, (uint8_t)*text);
+    return !number_dead(s) && number_accepts(r, s);
+}
+
+static void other_ways_to_write(void **state)
+{
+    (void)state;
+    number_rule free = rule_of(false, NULL, 0, NULL, 0, NULL);
+    assert_false(accepts_as(&free, NUMBER_PLAIN, "1e5"));
+    assert_true(accepts_as(&free, NUMBER_PLAIN, "1.50"));
+    number_rule whole = rule_of(true, NULL, 0, NULL, 0, NULL);
+    assert_true(accepts_as(&whole, NUMBER_LOOSE, "-12.000"));
+    assert_false(accepts_as(&whole, NUMBER_LOOSE, "-12.0001"));
+    assert_false(accepts_as(&whole, NUMBER_LOOSE, "-0.0"));
+    number_rule one = rule_of(false, "1.5", 0, "1.5", 0, NULL);
+    assert_true(accepts_as(&one, NUMBER_LOOSE, "1.500"));
+    assert_false(accepts_as(&one, NUMBER_LOOSE, "1.501"));
+    number_rule five = rule_of(true, "5", 0, "5", 0, NULL);
+    assert_true(accepts_as(&five, NUMBER_LOOSE, "5.0"));
+    assert_false(accepts_as(&five, 0, "5.0"));
 }
 
 static void refused(void **state)
@@ -363,7 +389,7 @@ static void singles(void **state)
         st_buf text;
         st_buf_init(&text, 100);
         decimal_write(&p.rule.lo, &text);
-        number_state s = number_start(&p.rule);
+        number_state s = number_start(&p.rule, 0);
         for (size_t i = 0; i <= text.len; i++) {
             assert_int_equal(number_accepts(&p.rule, s), i == text.len);
             number_state next = {{0}};
@@ -447,7 +473,7 @@ static void long_numbers(void **state)
             assert_false(number_rule_takes(&r, &d));
             continue;
         }
-        number_state s = number_start(&r);
+        number_state s = number_start(&r, 0);
         size_t n = 0;
         for (; lo[n]; n++) { /* along the limit, then off it */
             number_state t = number_step(&r, s, (uint8_t)lo[n]);
@@ -470,6 +496,7 @@ int main(void)
         cmocka_unit_test(texts_of_free_numbers),
         cmocka_unit_test(bounds_and_multiples),
         cmocka_unit_test(few_states),
+        cmocka_unit_test(other_ways_to_write),
         cmocka_unit_test(refused),
         cmocka_unit_test(dead_exactly_when_nothing_begins_so),
         cmocka_unit_test(counts),
