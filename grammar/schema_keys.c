@@ -25,13 +25,16 @@ static int look_ahead(compiler *c, keys *k, st_err *err)
     int rc = pool_get(&c->s->pool, n + 1, sizeof *k->label_ahead, &k->label_ahead, err);
     if (rc < 0)
         return rc;
+    for (uint32_t s = 1; s < d->n_states; s++) {
+        uint32_t label = d->label[s];
+        if (label != 0)
+            k->label_ahead[s * words + (label - 1) / 64] |= 1ull << (label - 1) % 64;
+    }
     for (bool again = true; again;) {
         again = false;
         for (uint32_t s = d->n_states; s-- > 1;) {
             uint64_t *bits = k->label_ahead + s * words;
-            uint32_t label = d->label[s], last = DFA_DEAD;
-            if (label != 0)
-                bits[(label - 1) / 64] |= 1ull << (label - 1) % 64;
+            uint32_t last = DFA_DEAD;
             for (uint32_t class = 0; class < d->n_classes; class ++) {
                 uint32_t to = d->next[(size_t)s * d->n_classes + class];
                 if (to == last || to == DFA_DEAD || to == s)
