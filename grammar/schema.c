@@ -188,14 +188,15 @@ static void compiler_done(compiler *c)
         dfa_free(c->texts[i].d);
     for (uint32_t i = 1; i <= c->goal_index.n && i < c->cap_goals; i++)
         ids_done(&c->goals[i].literals);
-    intern *tables[] = {&c->places,     &c->node_index, &c->names,
-                        &c->text_index, &c->atoms,      &c->lists,
-                        &c->goal_index, &c->key_index,  &c->meet_index};
+    intern *tables[] = {&c->places,    &c->node_index, &c->names,       &c->text_index,
+                        &c->atoms,     &c->lists,      &c->equal_index, &c->goal_index,
+                        &c->key_index, &c->meet_index};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         intern_done(tables[i]);
     void *arrays[] = {c->resources, c->anchors, c->place_resource, c->nodes,
                       c->decimals,  c->texts,   c->formulas,       c->groups,
-                      c->goals,     c->keys,    c->meets,          c->name_at};
+                      c->goals,     c->keys,    c->node_ids,       c->equal_nodes,
+                      c->meets,     c->name_at};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         st_free(arrays[i]);
     pool_done(&c->pool);

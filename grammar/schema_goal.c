@@ -40,6 +40,22 @@ int goal_of(compiler *c, const ids *literals, goal_id *ret, st_err *err)
     return rc;
 }
 
+int goal_both(compiler *c, goal_id a, goal_id b, goal_id *ret, st_err *err)
+{
+    if (a == GOAL_NONE || b == GOAL_NONE) {
+        *ret = GOAL_NONE;
+        return 0;
+    }
+    ids all;
+    int rc = ids_copy(&all, &c->goals[a].literals, err);
+    for (uint32_t i = 0; i < c->goals[b].literals.n && rc == 0; i++)
+        rc = ids_add(&all, c->goals[b].literals.at[i], err);
+    if (rc == 0)
+        rc = goal_of(c, &all, ret, err);
+    ids_done(&all);
+    return rc;
+}
+
 int goal_maybe(compiler *c, goal_id g, bool *ret, st_err *err)
 {
     *ret = g != GOAL_NONE;

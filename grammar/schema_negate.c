@@ -159,23 +159,44 @@ static int negate_dependents(opening *o)
     return rc;
 }
 
+/* A listed property is there and not as it should be; where it must be there anyway, it
+ * is enough that it is not as it should be if it is. */
+static int negate_prop(opening *o, uint32_t name, uint32_t id, bool must)
+{
+    uint32_t literal = literal_of(id, true);
+    if (literal_plain(o->c, &literal) == TRUTH_NEVER)
+        return must ? either_atom(o, ATOM_LACKS, name, 0, 0, 0) : 0;
+    ids one = {0};
+    int rc = must ? 0 : add_atom(o, &one, ATOM_HAS, name, 0, 0, 0);
+    if (rc == 0)
+        rc = add_atom(o, &one, ATOM_VALUE, name, literal, 0, 0);
+    if (rc == 0)
+        rc = cases_add(&o->either, &one, o->err);
+    ids_done(&one);
+    return rc;
+}
+
+static bool among(const list *names, uint32_t name)
+{
+    for (uint32_t i = 0; i < names->n; i++) {
+        if (names->at[i] == name)
+            return true;
+    }
+    return false;
+}
+
 /* Some listed property, some of a pattern, or some other one that is not as it should. */
 static int negate_props(opening *o)
 {
     const node *n = o->n;
     int rc = 0;
-    for (uint32_t i = 0; i < n->names.n && rc == 0; i++) {
-        uint32_t literal = literal_of(n->name_nodes.at[i], true);
-        if (literal_plain(o->c, &literal) == TRUTH_NEVER)
-            continue;
-        ids one = {0};
-        rc = add_atom(o, &one, ATOM_HAS, n->names.at[i], 0, 0, 0);
-        if (rc == 0)
-            rc = add_atom(o, &one, ATOM_VALUE, n->names.at[i], literal, 0, 0);
-        if (rc == 0)
-            rc = cases_add(&o->either, &one, o->err);
-        ids_done(&one);
+    for (uint32_t i = 0; i < n->required.n && rc == 0; i++) {
+        if (!among(&n->names, n->required.at[i]))
+            rc = either_atom(o, ATOM_LACKS, n->required.at[i], 0, 0, 0);
     }
+    for (uint32_t i = 0; i < n->names.n && rc == 0; i++)
+        rc = negate_prop(o, n->names.at[i], n->name_nodes.at[i],
+                         among(&n->required, n->names.at[i]));
     for (uint32_t i = 0; i < n->patterns.n && rc == 0; i++) {
         uint32_t literal = literal_of(n->pattern_nodes.at[i], true);
         if (literal_plain(o->c, &literal) != TRUTH_NEVER)
@@ -194,13 +215,30 @@ static int negate_object(opening *o)
     int rc = n->has_choices ? either_all(o, &n->choice_nodes, true) : 0;
     if (rc == 0)
         rc = negate_range(o, ATOM_MEMBERS, n->min_props, n->max_props);
-    for (uint32_t i = 0; i < n->required.n && rc == 0; i++)
-        rc = either_atom(o, ATOM_LACKS, n->required.at[i], 0, 0, 0);
     if (rc == 0)
         rc = negate_props(o);
     if (rc == 0 && n->name_schema != NODE_NO)
         rc = either_atom(o, ATOM_SOME_NAME, literal_of(n->name_schema, true), 0, 0, 0);
     return rc < 0 ? rc : negate_dependents(o);
+}
+
+/* All else holds, but what is left over by it is not as it should be. */
+static int negate_rest(opening *o)
+{
+    const node *n = o->n;
+    bool props = o->type == JSON_OBJECT && n->other_props != NODE_NO;
+    if (!props && !(o->type == JSON_ARRAY && n->other_items != NODE_NO))
+        return 0;
+    opening all = {
+        .c = o->c, .n = n, .id = o->id, .type = o->type, .no_rest = true, .err = o->err};
+    int rc = open_positive(&all);
+    if (rc == 0)
+        rc = add_atom(o, &all.terms, props ? ATOM_SOME_REST : ATOM_SOME_OTHER, o->id, 0,
+                      0, 0);
+    if (rc == 0 && !all.never)
+        rc = cases_add(&o->either, &all.terms, o->err);
+    ids_done(&all.terms);
+    return rc;
 }
 
 int open_negative(opening *o)
@@ -213,12 +251,6 @@ int open_negative(opening *o)
         o->always = true;
         return 0;
     }
-    if (n->other_props != NODE_NO && o->type == JSON_OBJECT)
-        return refuse(o->c, o->id, "unevaluatedProperties", ST_EUNSUPPORTED, o->err,
-                      "below `not`, `if` or an overlapping oneOf");
-    if (n->other_items != NODE_NO && o->type == JSON_ARRAY)
-        return refuse(o->c, o->id, "unevaluatedItems", ST_EUNSUPPORTED, o->err,
-                      "below `not`, `if` or an overlapping oneOf");
     int rc = 0;
     if (o->type == JSON_NUMBER)
         rc = negate_number(o);
@@ -228,5 +260,7 @@ int open_negative(opening *o)
         rc = negate_array(o);
     else if (o->type == JSON_OBJECT)
         rc = negate_object(o);
-    return rc < 0 ? rc : negate_branches(o);
+    if (rc == 0)
+        rc = negate_branches(o);
+    return rc < 0 ? rc : negate_rest(o);
 }

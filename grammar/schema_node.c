@@ -60,6 +60,44 @@ int name_of(compiler *c, const char *text, size_t len, uint32_t *ret, st_err *er
     return intern_put(&c->names, text, len, ret, err);
 }
 
+/* Equal schemas of one resource are one node: what they ask is the same. */
+static uint32_t find_equal(const compiler *c, const json *raw, uint32_t resource,
+                           bool value, uint64_t hash)
+{
+    enum { TRIES = 8 };
+    for (uint64_t i = 0; i < TRIES; i++) {
+        uint64_t key[2] = {hash, (uint64_t)resource << 32 | i << 1 | value};
+        uint32_t number = intern_find(&c->equal_index, key, sizeof key);
+        if (number == 0)
+            break;
+        if (json_same(c->nodes[c->equal_nodes[number]].raw, raw))
+            return c->equal_nodes[number];
+    }
+    return NODE_NO;
+}
+
+/* So that it is found by find_equal. */
+static int keep_equal(compiler *c, uint32_t id, uint64_t hash, st_err *err)
+{
+    enum { TRIES = 8 };
+    const node *n = &c->nodes[id];
+    for (uint64_t i = 0; i < TRIES; i++) {
+        uint64_t key[2] = {hash, (uint64_t)n->resource << 32 | i << 1 | n->value};
+        uint32_t number, known = c->equal_index.n;
+        int rc = intern_put(&c->equal_index, key, sizeof key, &number, err);
+        if (rc < 0)
+            return rc;
+        if (number <= known)
+            continue;
+        rc = array_room(&c->equal_nodes, number, &c->cap_equal, sizeof *c->equal_nodes,
+                        err);
+        if (rc == 0)
+            c->equal_nodes[number] = id;
+        return rc;
+    }
+    return 0;
+}
+
 int node_of(compiler *c, const json *raw, uint32_t resource, bool value, uint32_t *ret,
             st_err *err)
 {
@@ -69,17 +107,26 @@ int node_of(compiler *c, const json *raw, uint32_t resource, bool value, uint32_
     } key = {raw, value};
     uint32_t number, known = c->node_index.n;
     int rc = intern_put(&c->node_index, &key, sizeof key, &number, err);
+    if (rc == 0 && number > known)
+        rc = array_room(&c->node_ids, number, &c->cap_node_ids, sizeof *c->node_ids, err);
     if (rc < 0)
         return rc;
     if (number > known) {
-        rc = array_room(&c->nodes, c->n_nodes, &c->cap_nodes, sizeof *c->nodes, err);
-        if (rc < 0)
-            return rc;
-        c->nodes[c->n_nodes++] = (node){
-            .raw = raw, .resource = refs_resource(c, raw, resource), .value = value};
+        uint64_t hash = json_hash(raw);
+        resource = refs_resource(c, raw, resource);
+        uint32_t id = find_equal(c, raw, resource, value, hash);
+        if (id == NODE_NO) {
+            rc = array_room(&c->nodes, c->n_nodes, &c->cap_nodes, sizeof *c->nodes, err);
+            if (rc < 0)
+                return rc;
+            id = c->n_nodes++;
+            c->nodes[id] = (node){.raw = raw, .resource = resource, .value = value};
+            rc = keep_equal(c, id, hash, err);
+        }
+        c->node_ids[number] = id;
     }
-    *ret = number - 1;
-    return 0;
+    *ret = c->node_ids[number];
+    return rc;
 }
 
 int text_of(compiler *c, text_kind kind, uint32_t at, const json *from, uint32_t n,

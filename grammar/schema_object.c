@@ -137,6 +137,22 @@ static int look(compiler *c, uint32_t id, const seen *s, ids *literals, bool *re
     return rc;
 }
 
+/* Does one of the nodes of an ATOM_REST or ATOM_SOME_REST look at the name? */
+static int looked_at(compiler *c, const atom *a, const seen *s, bool *ret, st_err *err)
+{
+    size_t len;
+    const uint32_t *nodes = intern_get(&c->lists, a->b, &len);
+    int rc = 0;
+    *ret = false;
+    for (size_t i = 0; i < len / sizeof *nodes && rc == 0 && !*ret; i++) {
+        const node *n = &c->nodes[nodes[i]];
+        rc = look(c, nodes[i], s, NULL, ret, err);
+        *ret |=
+            n->additional != NODE_NO || (nodes[i] != a->a && n->other_props != NODE_NO);
+    }
+    return rc;
+}
+
 /* The literals that the atoms give a name's value; *never: the name is not allowed. */
 static int name_literals(compiler *c, const object_fold *f, const seen *s, ids *literals,
                          bool *never, st_err *err)
@@ -157,15 +173,8 @@ static int name_literals(compiler *c, const object_fold *f, const seen *s, ids *
             rc = ids_add(literals, a.b, err);
         if (a.kind != ATOM_REST || a.b == 0)
             continue;
-        size_t len;
-        bool any = false;
-        const uint32_t *nodes = intern_get(&c->lists, a.b, &len);
-        for (size_t j = 0; j < len / sizeof *nodes && rc == 0 && !any; j++) {
-            const node *n = &c->nodes[nodes[j]];
-            rc = look(c, nodes[j], s, NULL, &any, err);
-            any |= n->additional != NODE_NO ||
-                   (nodes[j] != a.a && n->other_props != NODE_NO);
-        }
+        bool any;
+        rc = looked_at(c, &a, s, &any, err);
         if (rc == 0 && !any)
             rc = ids_add(literals, literal_of(c->nodes[a.a].other_props, false), err);
     }
@@ -214,6 +223,9 @@ typedef struct object_build {
     shape_object o;
     shape_name *names;
     goal_id *label_goal;
+    goal_id **exists; /* [n_exists] their `with`; dropped ones are NULL */
+    uint32_t n_exists;
+    bool never;
     st_err *err;
 } object_build;
 
@@ -334,7 +346,7 @@ static int make_names(object_build *b)
     return rc;
 }
 
-/* Does the label belong to what an ATOM_SOME or ATOM_SOME_NAME speaks of?  Then *also is
+/* Does the label belong to what an ATOM_SOME... speaks of?  Then *also is
  * what its value must satisfy besides. */
 static int in_question(object_build *b, const atom *a, const seen *s, bool *ret,
                        uint32_t *also)
@@ -348,6 +360,12 @@ static int in_question(object_build *b, const atom *a, const seen *s, bool *ret,
         return 0;
     }
     const node *n = &b->c->nodes[a->a];
+    if (a->kind == ATOM_SOME_REST) {
+        *also = literal_of(n->other_props, true);
+        int rc = looked_at(b->c, a, s, ret, b->err);
+        *ret = !*ret;
+        return rc;
+    }
     if (a->b != LIMIT_NO) {
         *also = literal_of(n->pattern_nodes.at[a->b], true);
         return pattern_takes(b->c, s, n->patterns.at[a->b], ret, b->err);
@@ -359,32 +377,109 @@ static int in_question(object_build *b, const atom *a, const seen *s, bool *ret,
     return rc;
 }
 
+static int make_exist(object_build *b, const atom *a, goal_id **ret)
+{
+    goal_id *with = NULL;
+    int rc = pool_get(&b->c->s->pool, (size_t)b->keys.n_labels + 1, sizeof *with, &with,
+                      b->err);
+    for (uint32_t i = 0; i < b->keys.n_labels && rc == 0; i++) {
+        seen s = seen_label(b, i);
+        bool in, maybe = false;
+        uint32_t also;
+        rc = in_question(b, a, &s, &in, &also);
+        if (rc == 0 && in)
+            rc = name_goal(b->c, &b->f, &s, also, &with[i], b->err);
+        if (rc == 0)
+            rc = goal_maybe(b->c, with[i], &maybe, b->err);
+        if (!maybe)
+            with[i] = GOAL_NONE;
+    }
+    *ret = with;
+    return rc;
+}
+
 static int make_exists(object_build *b)
 {
+    uint32_t n = 0;
     int rc = 0;
-    for (uint32_t i = 0; i < b->f.atoms->n && rc == 0; i++) {
-        atom a = atom_get(b->c, b->f.atoms->at[i]);
-        if (a.kind != ATOM_SOME && a.kind != ATOM_SOME_NAME)
+    for (int fill = 0; fill < 2 && rc == 0; fill++) {
+        for (uint32_t i = 0; i < b->f.atoms->n && rc == 0; i++) {
+            atom a = atom_get(b->c, b->f.atoms->at[i]);
+            if (a.kind != ATOM_SOME && a.kind != ATOM_SOME_NAME &&
+                a.kind != ATOM_SOME_REST)
+                continue;
+            if (fill)
+                rc = make_exist(b, &a, &b->exists[b->n_exists++]);
+            n += !fill;
+        }
+        if (!fill && n > 0)
+            rc = pool_get(&b->c->pool, n, sizeof *b->exists, &b->exists, b->err);
+    }
+    return rc;
+}
+
+/* Where only one listed property can be the one in question, it is required. */
+static int make_required(object_build *b, uint32_t index)
+{
+    goal_id *with = b->exists[index];
+    uint32_t n = 0, last = 0;
+    for (uint32_t i = 0; i < b->keys.n_labels; i++) {
+        n += with[i] != GOAL_NONE;
+        last = with[i] != GOAL_NONE ? i : last;
+    }
+    b->never |= n == 0;
+    if (n != 1 || b->keys.labels[last].name < 0)
+        return 0;
+    int32_t name = b->keys.labels[last].name;
+    int rc = ids_insert(&b->f.has, b->spec.names.at[name], b->err);
+    b->names[name].required = true;
+    if (rc == 0)
+        rc = goal_both(b->c, b->label_goal[last], with[last], &b->label_goal[last],
+                       b->err);
+    b->names[name].goal = b->label_goal[last];
+    b->exists[index] = NULL;
+    for (uint32_t i = 0; i < b->n_exists && rc == 0; i++) {
+        if (b->exists[i])
+            rc = goal_both(b->c, b->exists[i][last], with[last], &b->exists[i][last],
+                           b->err);
+    }
+    return rc;
+}
+
+/* Is there such a property anyway, or is the same asked already? */
+static bool is_idle(const object_build *b, uint32_t index)
+{
+    const goal_id *with = b->exists[index];
+    for (uint32_t i = 0; i < b->keys.n_labels; i++) {
+        int32_t name = b->keys.labels[i].name;
+        if (name >= 0 && b->names[name].required && with[i] == b->label_goal[i] &&
+            with[i] != GOAL_NONE)
+            return true;
+    }
+    for (uint32_t i = 0; i < index; i++) {
+        if (b->exists[i] &&
+            memcmp(b->exists[i], with, b->keys.n_labels * sizeof *with) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int keep_exists(object_build *b)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < b->n_exists && rc == 0; i++)
+        rc = make_required(b, i);
+    for (uint32_t i = 0; i < b->n_exists && rc == 0; i++) {
+        if (!b->exists[i] || is_idle(b, i))
             continue;
         if (b->o.n_exists == SHAPE_EXISTS) {
-            refuse(b->c, a.kind == ATOM_SOME ? a.a : a.node, "not", ST_ELIMIT, b->err,
+            refuse(b->c, b->at, "not", ST_ELIMIT, b->err,
                    "over %d properties that must be against a rule", SHAPE_EXISTS);
             st_err_hint(b->err, "tell the branches of oneOf apart by a required property "
                                 "with a const");
             return ST_ELIMIT;
         }
-        goal_id *with = NULL;
-        rc = pool_get(&b->c->s->pool, (size_t)b->keys.n_labels + 1, sizeof *with, &with,
-                      b->err);
-        for (uint32_t j = 0; j < b->keys.n_labels && rc == 0; j++) {
-            seen s = seen_label(b, j);
-            bool in;
-            uint32_t also;
-            rc = in_question(b, &a, &s, &in, &also);
-            if (rc == 0 && in)
-                rc = name_goal(b->c, &b->f, &s, also, &with[j], b->err);
-        }
-        b->o.exists[b->o.n_exists++] = (shape_exists){with};
+        b->o.exists[b->o.n_exists++] = (shape_exists){b->exists[i]};
     }
     return rc;
 }
@@ -400,7 +495,9 @@ static int build(object_build *b, shape_list *out)
         rc = make_labels(b);
     if (rc == 0)
         rc = make_exists(b);
-    if (rc < 0)
+    if (rc == 0)
+        rc = keep_exists(b);
+    if (rc < 0 || b->never)
         return rc;
     shape s;
     memset(&s, 0, sizeof s);

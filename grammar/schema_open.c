@@ -262,7 +262,7 @@ static int open_array(opening *o)
     if (rc == 0 && n->contains != NODE_NO)
         rc = add_atom(o, &o->terms, ATOM_CONTAINS, literal_of(n->contains, false),
                       n->min_contains, n->max_contains, 0);
-    if (rc == 0 && n->other_items != NODE_NO)
+    if (rc == 0 && n->other_items != NODE_NO && !o->no_rest)
         rc = add_atom(o, &o->terms, ATOM_OTHERS, o->id, 0, 0, 0);
     return rc;
 }
@@ -315,12 +315,12 @@ static int open_object(opening *o)
                       0);
     if (rc == 0)
         rc = open_dependents(o);
-    if (rc == 0 && n->other_props != NODE_NO)
+    if (rc == 0 && n->other_props != NODE_NO && !o->no_rest)
         rc = add_atom(o, &o->terms, ATOM_REST, o->id, 0, 0, 0);
     return rc;
 }
 
-static int open_positive(opening *o)
+int open_positive(opening *o)
 {
     const node *n = o->n;
     uint16_t wanted = (uint16_t)(1 << o->type);

@@ -112,30 +112,32 @@ typedef struct text_part {
 } text_part;
 
 typedef enum atom_kind {
-    ATOM_LO,        /* number, open */
-    ATOM_HI,        /* number, open */
-    ATOM_INTEGER,   /* 1; 0: has a fraction */
-    ATOM_MULTIPLE,  /* number, 1; 0: is none */
-    ATOM_NUMBERS,   /* node: a number of its choices, 1; 0: none of them */
-    ATOM_TEXT,      /* text, 1; 0: not that */
-    ATOM_LENGTH,    /* min, max */
-    ATOM_ITEMS,     /* node: items and prefixItems */
-    ATOM_ITEM,      /* index, literal: there is such an item and it satisfies that */
-    ATOM_COUNT,     /* min, max items */
-    ATOM_UNIQUE,    /* 1; 0: two are equal */
-    ATOM_CONTAINS,  /* literal, min, max, first index */
-    ATOM_OTHERS,    /* node, nodes: items not looked at by those of the list */
-    ATOM_PROPS,     /* node: properties, patternProperties, additionalProperties */
-    ATOM_HAS,       /* name */
-    ATOM_LACKS,     /* name */
-    ATOM_VALUE,     /* name, literal: if it is there */
-    ATOM_SOME,      /* node, which: a property of its pattern `which` (LIMIT_NO:
-                       additional) that does not satisfy the schema for it */
-    ATOM_NAMES,     /* literal: every name */
-    ATOM_SOME_NAME, /* literal: some name */
-    ATOM_MEMBERS,   /* min, max */
-    ATOM_NEEDS,     /* name, other name */
-    ATOM_REST,      /* node, nodes: properties not looked at by those of the list */
+    ATOM_LO,         /* number, open */
+    ATOM_HI,         /* number, open */
+    ATOM_INTEGER,    /* 1; 0: has a fraction */
+    ATOM_MULTIPLE,   /* number, 1; 0: is none */
+    ATOM_NUMBERS,    /* node: a number of its choices, 1; 0: none of them */
+    ATOM_TEXT,       /* text, 1; 0: not that */
+    ATOM_LENGTH,     /* min, max */
+    ATOM_ITEMS,      /* node: items and prefixItems */
+    ATOM_ITEM,       /* index, literal: there is such an item and it satisfies that */
+    ATOM_COUNT,      /* min, max items */
+    ATOM_UNIQUE,     /* 1; 0: two are equal */
+    ATOM_CONTAINS,   /* literal, min, max, first index */
+    ATOM_OTHERS,     /* node, nodes: items not looked at by those of the list */
+    ATOM_PROPS,      /* node: properties, patternProperties, additionalProperties */
+    ATOM_HAS,        /* name */
+    ATOM_LACKS,      /* name */
+    ATOM_VALUE,      /* name, literal: if it is there */
+    ATOM_SOME,       /* node, which: a property of its pattern `which` (LIMIT_NO:
+                        additional) that does not satisfy the schema for it */
+    ATOM_NAMES,      /* literal: every name */
+    ATOM_SOME_NAME,  /* literal: some name */
+    ATOM_MEMBERS,    /* min, max */
+    ATOM_NEEDS,      /* name, other name */
+    ATOM_REST,       /* node, nodes: properties not looked at by those of the list */
+    ATOM_SOME_REST,  /* node, nodes: one of them does not satisfy the schema for them */
+    ATOM_SOME_OTHER, /* node: the same of items; becomes ATOM_CONTAINS */
 } atom_kind;
 
 typedef struct atom {
@@ -171,6 +173,7 @@ typedef struct compiler {
     schema *s;
     pool pool; /* ends with the compilation */
     const json *root;
+    bool draft_named; /* by the root's $schema */
     schema_refusal *refusal;
     schema_resource *resources;
     uint32_t n_resources, cap_resources;
@@ -179,7 +182,12 @@ typedef struct compiler {
     intern places; /* subschemas met by the index */
     uint32_t *place_resource;
     uint32_t cap_places;
-    intern node_index;
+    intern node_index; /* of a place in the document: node_ids */
+    uint32_t *node_ids;
+    uint32_t cap_node_ids;
+    intern equal_index; /* of a schema by its content: equal_nodes */
+    uint32_t *equal_nodes;
+    uint32_t cap_equal;
     node *nodes;
     uint32_t n_nodes, cap_nodes;
     intern names;
@@ -270,6 +278,7 @@ typedef struct opening {
     const node *n;
     uint32_t id;
     json_type type;
+    bool no_rest; /* without unevaluatedProperties and unevaluatedItems */
     bool never;   /* nothing of the type satisfies it */
     ids terms;    /* all must hold */
     cases either; /* negation: one of these must hold */
@@ -286,6 +295,7 @@ ST_NODISCARD int add_atom(opening *o, ids *to, atom_kind kind, uint32_t a, uint3
 ST_NODISCARD int add_literal(opening *o, ids *to, uint32_t id, bool negated);
 /* Does a choice of the type exist?  (enum, const) */
 bool has_choice(const node *n, json_type type);
+ST_NODISCARD int open_positive(opening *o);
 ST_NODISCARD int open_negative(opening *o);
 
 /* What a literal comes down to: one that only refers becomes what it refers to. */
@@ -309,6 +319,7 @@ ST_NODISCARD int step_taken(compiler *c, st_err *err); /* ST_ELIMIT: too much wo
 /* ---- schema_goal.c */
 
 ST_NODISCARD int goal_of(compiler *c, const ids *literals, goal_id *ret, st_err *err);
+ST_NODISCARD int goal_both(compiler *c, goal_id a, goal_id b, goal_id *ret, st_err *err);
 /* False: nothing satisfies it.  True also where that is not easily seen. */
 ST_NODISCARD int goal_maybe(compiler *c, goal_id g, bool *ret, st_err *err);
 /* Is there a value of the type that satisfies all atoms?  As far as is easily seen.

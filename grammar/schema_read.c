@@ -466,6 +466,62 @@ static int read_branches(reader *r)
     return rc;
 }
 
+/* What drafts read differently is refused where none is named. */
+static int check_named(reader *r)
+{
+    static const char *const asserting[] = {"enum",
+                                            "const",
+                                            "minimum",
+                                            "maximum",
+                                            "exclusiveMinimum",
+                                            "exclusiveMaximum",
+                                            "multipleOf",
+                                            "minLength",
+                                            "maxLength",
+                                            "pattern",
+                                            "format",
+                                            "items",
+                                            "prefixItems",
+                                            "minItems",
+                                            "maxItems",
+                                            "uniqueItems",
+                                            "contains",
+                                            "properties",
+                                            "patternProperties",
+                                            "additionalProperties",
+                                            "required",
+                                            "minProperties",
+                                            "maxProperties",
+                                            "propertyNames",
+                                            "allOf",
+                                            "anyOf",
+                                            "oneOf",
+                                            "not",
+                                            "if",
+                                            "dependencies",
+                                            "$id"};
+    if (r->c->draft_named)
+        return 0;
+    const json *ref = keyword(r, "$ref"), *media = keyword(r, "contentMediaType");
+    if (keyword(r, "contentEncoding") || (media && json_is(media, "application/json"))) {
+        refuse(r->c, r->id, media ? "contentMediaType" : "contentEncoding",
+               ST_EUNSUPPORTED, r->err, "is a rule in some drafts and a note in others");
+        st_err_hint(r->err, "name the dialect with $schema: in 2020-12 it is a note");
+        return ST_EUNSUPPORTED;
+    }
+    bool old = ref && ref->type == JSON_STRING &&
+               (strstr(ref->text, "definitions") || keyword(r, "$id"));
+    for (size_t i = 0; old && i < sizeof asserting / sizeof *asserting; i++) {
+        if (!keyword(r, asserting[i]))
+            continue;
+        refuse(r->c, r->id, "$ref", ST_EUNSUPPORTED, r->err,
+               "drafts up to 07 do not read '%s' beside it, later ones do", asserting[i]);
+        st_err_hint(r->err, "name the dialect with $schema, or put the $ref below allOf");
+        return ST_EUNSUPPORTED;
+    }
+    return 0;
+}
+
 static int read_schema(reader *r)
 {
     if (r->n.raw->type != JSON_OBJECT) {
@@ -474,7 +530,9 @@ static int read_schema(reader *r)
     }
     if (r->draft <= DRAFT_7 && keyword(r, "$ref"))
         return read_all(r, true); /* what stands beside it is not read */
-    int rc = read_types(r);
+    int rc = check_named(r);
+    if (rc == 0)
+        rc = read_types(r);
     if (rc == 0)
         rc = read_choices(r);
     if (rc == 0)

@@ -202,6 +202,7 @@ int refs_index(compiler *c, const json *root, st_err *err)
 {
     dialect draft = DRAFT_2020;
     int rc = draft_of(c, root, &draft, err);
+    c->draft_named = json_get(root, "$schema") != NULL;
     const json *id = json_get(root, draft == DRAFT_4 ? "id" : "$id");
     const char *uri = id && id->type == JSON_STRING ? id->text : "";
     uint32_t first = 0;

@@ -69,18 +69,36 @@ static int contains_check(compiler *c, uint32_t at, const ids *nodes, st_err *er
     return 0;
 }
 
+/* ATOM_SOME_OTHER: an item behind those that are looked at; two and none where all are.
+ */
+static atom some_other(const compiler *c, const atom *a, const ids *nodes)
+{
+    atom k = {ATOM_CONTAINS, literal_of(c->nodes[a->a].other_items, true), 1, LIMIT_NO, 0,
+              a->a};
+    for (uint32_t i = 0; i < nodes->n; i++) {
+        const node *n = &c->nodes[nodes->at[i]];
+        k.d = n->prefix.n > k.d ? n->prefix.n : k.d;
+        if (n->rest != NODE_NO || (nodes->at[i] != a->a && n->other_items != NODE_NO))
+            k.b = 2, k.c = 1;
+    }
+    return k;
+}
+
 /* The atom with its list of nodes. */
 static int fill(compiler *c, atom a, const ids *literals, uint32_t *ret, st_err *err)
 {
     ids nodes = {0};
     int rc = gather(c, a.a, literals, true, &nodes, err);
-    if (rc == 0 && a.kind == ATOM_OTHERS)
+    bool items = a.kind == ATOM_OTHERS || a.kind == ATOM_SOME_OTHER;
+    if (rc == 0 && items)
         rc = contains_check(c, a.a, &nodes, err);
-    if (rc == 0 && a.kind == ATOM_OTHERS && c->nodes[a.a].contains != NODE_NO)
+    if (rc == 0 && items && c->nodes[a.a].contains != NODE_NO)
         rc = contains_check(c, a.a, &(ids){1, 0, &a.a}, err);
     if (rc == 0)
         rc = intern_put(&c->lists, nodes.at ? nodes.at : &a.a, nodes.n * sizeof *nodes.at,
                         &a.b, err);
+    if (rc == 0 && a.kind == ATOM_SOME_OTHER)
+        a = some_other(c, &a, &nodes);
     if (rc == 0)
         rc = intern_put(&c->atoms, &a, sizeof a, ret, err);
     ids_done(&nodes);
@@ -94,7 +112,8 @@ int rest_atoms(compiler *c, const ids *atoms, const ids *literals, ids *ret, st_
     for (uint32_t i = 0; i < atoms->n && rc == 0; i++) {
         uint32_t number = atoms->at[i];
         atom a = atom_get(c, number);
-        if (a.kind == ATOM_REST || a.kind == ATOM_OTHERS)
+        if (a.kind == ATOM_REST || a.kind == ATOM_OTHERS || a.kind == ATOM_SOME_REST ||
+            a.kind == ATOM_SOME_OTHER)
             rc = fill(c, a, literals, &number, err);
         if (rc == 0)
             rc = ids_insert(&copy, number, err);
