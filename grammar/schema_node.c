@@ -34,6 +34,22 @@ static bool write_pointer(const json *at, const json *target, st_buf *out)
     return false;
 }
 
+int refuse_place(compiler *c, const json *at, const char *keyword, int code, st_err *err,
+                 const char *message)
+{
+    st_buf pointer;
+    st_buf_init(&pointer, sizeof c->refusal->pointer - 1);
+    if (at)
+        write_pointer(c->root, at, &pointer);
+    snprintf(c->refusal->pointer, sizeof c->refusal->pointer, "%s",
+             pointer.len ? pointer.data : "");
+    snprintf(c->refusal->keyword, sizeof c->refusal->keyword, "%s", keyword);
+    st_err_set(err, code, "%s", message);
+    st_err_at(err, "%s: %s", c->refusal->pointer, keyword);
+    st_buf_done(&pointer);
+    return code;
+}
+
 int refuse(compiler *c, uint32_t at, const char *keyword, int code, st_err *err,
            const char *fmt, ...)
 {
@@ -42,17 +58,8 @@ int refuse(compiler *c, uint32_t at, const char *keyword, int code, st_err *err,
     va_start(args, fmt);
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
-    st_buf pointer;
-    st_buf_init(&pointer, sizeof c->refusal->pointer - 1);
-    if (at < c->n_nodes)
-        write_pointer(c->root, c->nodes[at].raw, &pointer);
-    snprintf(c->refusal->pointer, sizeof c->refusal->pointer, "%s",
-             pointer.len ? pointer.data : "");
-    snprintf(c->refusal->keyword, sizeof c->refusal->keyword, "%s", keyword);
-    st_err_set(err, code, "%s", message);
-    st_err_at(err, "%s: %s", c->refusal->pointer, keyword);
-    st_buf_done(&pointer);
-    return code;
+    return refuse_place(c, at < c->n_nodes ? c->nodes[at].raw : NULL, keyword, code, err,
+                        message);
 }
 
 int name_of(compiler *c, const char *text, size_t len, uint32_t *ret, st_err *err)

@@ -242,6 +242,8 @@ ST_NODISCARD int decimal_of(compiler *c, const json *number, uint32_t at,
 /* Refuse the schema at a node; returns `code`. */
 int refuse(compiler *c, uint32_t at, const char *keyword, int code, st_err *err,
            const char *fmt, ...) ST_PRINTF(6, 7);
+int refuse_place(compiler *c, const json *at, const char *keyword, int code, st_err *err,
+                 const char *message); /* the same at a place; NULL: the root */
 
 /* ---- schema_loops.c */
 

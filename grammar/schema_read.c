@@ -500,7 +500,7 @@ static int check_named(reader *r)
                                             "if",
                                             "dependencies",
                                             "$id"};
-    if (r->c->draft_named)
+    if (r->c->draft_named || json_get(r->c->root, "$defs"))
         return 0;
     const json *ref = keyword(r, "$ref"), *media = keyword(r, "contentMediaType");
     if (keyword(r, "contentEncoding") || (media && json_is(media, "application/json"))) {

@@ -73,8 +73,9 @@ static int draft_of(compiler *c, const json *at, dialect *ret, st_err *err)
             return 0;
         }
     }
-    snprintf(c->refusal->keyword, sizeof c->refusal->keyword, "$schema");
-    st_err_set(err, ST_EUNSUPPORTED, "the dialect '%.120s' is not known", uri->text);
+    char message[256];
+    snprintf(message, sizeof message, "the dialect '%.120s' is not known", uri->text);
+    refuse_place(c, at, "$schema", ST_EUNSUPPORTED, err, message);
     st_err_hint(err, "name draft-04, 06, 07, 2019-09 or 2020-12, or leave $schema out");
     return ST_EUNSUPPORTED;
 }

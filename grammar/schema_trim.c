@@ -62,19 +62,30 @@ static bool object_alive(const trimmer *t, const shape_object *o)
     return o->min <= o->max && o->n_required <= o->max && o->min <= possible;
 }
 
+/* An item that nothing fits ends the array before it; items that may not be equal end it
+ * when there are no others. */
+static uint32_t room(const trimmer *t, const shape_array *a)
+{
+    uint32_t max = a->max;
+    for (uint32_t i = 0; i < a->n_items && i < max; i++) {
+        if (!t->alive[a->items[i]])
+            max = i;
+    }
+    uint64_t kinds = t->alive[a->rest] ? a->unique ? count(t, a->rest) : MANY : 0;
+    if (kinds < MANY && max > a->n_items + kinds)
+        max = a->n_items + (uint32_t)kinds;
+    return max;
+}
+
 static bool array_alive(const trimmer *t, const shape_array *a)
 {
-    uint32_t listed = a->n_items < a->min ? a->n_items : a->min;
-    for (uint32_t i = 0; i < listed; i++) {
-        if (!t->alive[a->items[i]])
-            return false;
-    }
-    if (a->min > a->max || (a->min > a->n_items && !t->alive[a->rest]))
+    uint32_t max = room(t, a);
+    if (a->min > max)
         return false;
     for (uint32_t i = 0; i < a->n_contains; i++) {
         const shape_contains *k = &a->contains[i];
         if (k->min > 0 &&
-            (!t->alive[k->with] || a->n_items >= a->max || k->min > a->max - a->n_items))
+            (!t->alive[k->with] || a->n_items >= max || k->min > max - a->n_items))
             return false;
         if (k->min > k->max)
             return false;
@@ -123,19 +134,9 @@ static int rename_list(trimmer *t, const goal_id **goals, uint32_t n)
     return rc;
 }
 
-/* An item that nothing fits ends the array before it; items that may not be equal end it
- * when there are no others. */
 static int trim_array(trimmer *t, shape_array *a)
 {
-    uint64_t kinds = a->unique && t->alive[a->rest] ? count(t, a->rest) : MANY;
-    for (uint32_t i = 0; i < a->n_items && i < a->max; i++) {
-        if (!t->alive[a->items[i]])
-            a->max = i;
-    }
-    if (kinds < MANY && a->max > a->n_items + kinds)
-        a->max = a->n_items + (uint32_t)kinds;
-    if (!t->alive[a->rest] && a->max > a->n_items)
-        a->max = a->n_items;
+    a->max = room(t, a);
     if (a->n_items >= a->max) {
         a->n_items = a->max;
         a->rest = GOAL_NONE;
@@ -147,6 +148,23 @@ static int trim_array(trimmer *t, shape_array *a)
         a->contains[i].without = renamed(t, a->contains[i].without);
     }
     return rename_list(t, &a->items, a->n_items);
+}
+
+/* A name that needs one that cannot be there cannot be there. */
+static void drop_needy(shape_name *names, uint32_t n)
+{
+    for (bool again = true; again;) {
+        again = false;
+        for (uint32_t i = 0; i < n; i++) {
+            for (uint32_t j = 0; names[i].goal != GOAL_NONE && j < names[i].n_needs;
+                 j++) {
+                if (names[names[i].needs[j]].goal == GOAL_NONE) {
+                    names[i].goal = GOAL_NONE;
+                    again = true;
+                }
+            }
+        }
+    }
 }
 
 /* Where all that is required is all there is room for, nothing else may come. */
@@ -162,6 +180,8 @@ static int trim_object(trimmer *t, shape_object *o)
         names[i].goal =
             full && !names[i].required ? GOAL_NONE : renamed(t, names[i].goal);
     }
+    if (rc == 0)
+        drop_needy(names, o->n_names);
     goal_id *goals = NULL;
     if (rc == 0)
         rc = pool_get(&t->c->s->pool, o->n_labels + 1u, sizeof *goals, &goals, t->err);
@@ -190,8 +210,6 @@ static int trim_goal(trimmer *t, goal_id g, shapes *ret)
             rc = trim_array(t, &s.array);
         else if (s.type == JSON_OBJECT)
             rc = trim_object(t, &s.object);
-        if (s.type == JSON_ARRAY && s.array.min > s.array.max)
-            continue;
         kept[n++] = s;
     }
     *ret = (shapes){n, kept};

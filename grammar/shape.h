@@ -21,9 +21,11 @@
 typedef uint32_t goal_id;
 enum { GOAL_NONE = 0, GOAL_ANY = 1 }; /* nothing; any value */
 
-typedef struct shape_contains { /* between min and max items satisfy `goal` */
-    goal_id with;    /* an item of these positions that does: rest and goal together */
-    goal_id without; /* one that does not (for max); GOAL_NONE where every item does */
+/* Between min and max of the items behind the first n_items satisfy something. */
+typedef struct shape_contains {
+    goal_id with;    /* one that does: `rest` and that together */
+    goal_id without; /* one that does not: `rest` and not that; where there is no max
+                        (UINT32_MAX) just `rest`; GOAL_NONE: every one does */
     uint32_t min, max;
 } shape_contains;
 
@@ -34,9 +36,8 @@ typedef struct shape_array {
     uint32_t n_items;
     goal_id rest; /* of all further ones */
     uint32_t min, max;
-    bool unique;
-    uint32_t
-        n_contains; /* with contains, n_items is 0: `with` and `without` are of rest */
+    bool unique; /* over few values: max is at most their number */
+    uint32_t n_contains;
     shape_contains contains[SHAPE_CONTAINS];
 } shape_array;
 
@@ -53,21 +54,20 @@ typedef struct shape_exists { /* some property with a label of the set has `goal
     const goal_id *with; /* [n_labels] label's goal and this one together; GOAL_NONE */
 } shape_exists;
 
-/* Names are read by `keys`, whose labels tell them apart: every label with a name is that
- * listed property, with its goal; a label without one has its goal in label_goal.  In
- * the schema's order, listed ones come as in `names` and all others after them. */
+/* Names are read by `keys`, whose labels tell them apart; label_goal has the goal of each
+ * label, also of those with a name (names[].goal says the same).  A name that `keys` does
+ * not accept is not allowed.  In the schema's order, listed ones come as in `names` and
+ * all others after them. */
 typedef struct shape_object {
     const shape_name *names; /* [n_names] in the schema's order */
     uint32_t n_names;
     uint32_t n_required;
     dfa *keys;
-    const dfa_label *labels; /* [n_labels] */
-    const goal_id
-        *label_goal; /* [n_labels] what the value must be; GOAL_NONE: not allowed */
+    const dfa_label *labels;   /* [n_labels] */
+    const goal_id *label_goal; /* [n_labels]; GOAL_NONE: not allowed */
     uint32_t n_labels;
-    uint64_t
-        *label_ahead;  /* [keys->n_states, (n_labels + 63) / 64] labels still possible */
-    uint32_t min, max; /* properties */
+    uint64_t *label_ahead; /* [keys->n_states, (n_labels + 63) / 64] still possible */
+    uint32_t min, max;     /* properties */
     uint32_t n_exists;
     shape_exists exists[SHAPE_EXISTS];
 } shape_object;
