@@ -127,19 +127,33 @@ int held_encode_after(held_text *h, const char *text, size_t len, unsigned flags
 
 /* --- forced text */
 
-/* Do the tokens fit?  All that do not matter are errors. */
+int held_tried(int rc, const st_err *why, bool *ret_fits, st_err *err)
+{
+    *ret_fits = rc == 0;
+    if (rc == 0 || rc == ST_EINVAL)
+        return 0;
+    if (err)
+        *err = *why;
+    return rc;
+}
+
+/* Do the tokens fit?  Then the last stays only where nothing can follow. */
 static int due_check(held_text *h, size_t len, bool *ret_fit, st_err *err)
 {
+    bool fits = true;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < h->due.n; i++)
-        rc = held_is_end(h, h->due.ids[i]) || (uint32_t)h->due.ids[i] >= h->n_vocab
-                 ? ST_EINVAL
-                 : matcher_accept(h->m, h->due.ids[i], err);
-    *ret_fit = rc == 0 && h->due.n > 0;
+    for (size_t i = 0; rc == 0 && fits && i < h->due.n; i++) {
+        int32_t id = h->due.ids[i];
+        st_err why = {0};
+        fits = !held_is_end(h, id) && (uint32_t)id < h->n_vocab;
+        if (fits)
+            rc = held_tried(matcher_accept(h->m, id, &why), &why, &fits, err);
+    }
+    *ret_fit = rc == 0 && fits && h->due.n > 0;
     if (*ret_fit && !matcher_must_end(h->m))
         h->due.n--; /* the last may merge with what follows */
     matcher_rewind(h->m, len);
-    return rc == ST_EINVAL ? 0 : rc;
+    return rc;
 }
 
 static int due_fill(held_text *h, const int32_t *ids, size_t n, st_err *err)
@@ -186,8 +200,10 @@ static int forced_find(held_text *h, st_err *err)
     int rc = matcher_forced(h->m, &h->forced, err);
     if (rc == ST_ELIMIT) /* endless: a run at a time */
         rc = 0;
+    if (rc < 0 || h->forced.len == 0)
+        return rc;
     h->settled = len + h->forced.len;
-    return rc < 0 || h->forced.len == 0 ? rc : due_find(h, len, err);
+    return due_find(h, len, err);
 }
 
 /* --- masks */

@@ -33,6 +33,8 @@ struct held_text {
  * h->ids, none where they cannot be told from those before. */
 ST_NODISCARD int held_encode_after(held_text *h, const char *text, size_t len,
                                    unsigned flags, size_t *ret_from, st_err *err);
+/* What the matcher said to an attempt: *ret_fits, or an error other than ST_EINVAL. */
+int held_tried(int rc, const st_err *why, bool *ret_fits, st_err *err);
 /* A guess at the choice that comes next; -1: none. */
 ST_NODISCARD int held_guess(held_text *h, int32_t *ret_id, st_err *err);
 static inline void held_guess_drop(held_text *h)

@@ -51,13 +51,18 @@ static int text_push(held_text *h, const char *text, size_t len, size_t less, si
 static int passing(held_text *h, const char *text, size_t len, size_t *ret_n, st_err *err)
 {
     size_t had;
+    bool fits = true;
     int rc = 0;
     matcher_text(h->m, &had);
-    *ret_n = 0;
-    while (*ret_n < len && (rc = matcher_accept_text(h->m, text + *ret_n, 1, err)) == 0)
-        ++*ret_n;
+    for (*ret_n = 0; rc == 0 && *ret_n < len; ++*ret_n) {
+        st_err why = {0};
+        rc = held_tried(matcher_accept_text(h->m, text + *ret_n, 1, &why), &why, &fits,
+                        err);
+        if (!fits)
+            break;
+    }
     matcher_rewind(h->m, had);
-    return rc == ST_EINVAL ? 0 : rc;
+    return rc;
 }
 
 /* Where the last value begins: behind forced text and quotes. */
@@ -81,8 +86,8 @@ static int word_fitting(held_text *h, size_t *ret_at, st_err *err)
         at = lookup_word(&h->input, at);
         if (at == LOOKUP_NONE)
             break;
-        int rc = passing(h, h->input.input + at, lookup_extent(&h->input, at, COPY_MOST),
-                         &n, err);
+        int rc = passing(h, h->input.input + at,
+                         lookup_extent(&h->input, at, COPY_MOST, "", 0), &n, err);
         if (rc < 0)
             return rc;
         if (n > best || (n > 0 && n == best && *ret_at < h->copied && at >= h->copied)) {
@@ -93,29 +98,31 @@ static int word_fitting(held_text *h, size_t *ret_at, st_err *err)
     return 0;
 }
 
-static int place_find(held_text *h, const char *text, size_t len, size_t *ret_at,
-                      st_err *err)
+static int place_find(held_text *h, const char *text, size_t len, size_t value,
+                      size_t *ret_at, st_err *err)
 {
-    size_t value = value_begin(h, text, len);
+    const char *name;
+    size_t n;
+    *ret_at = LOOKUP_NONE;
     if (value < len) {
         *ret_at = lookup_resume(&h->input, text, len, value);
         return 0;
     }
-    *ret_at = lookup_named(&h->input, text, len);
-    if (*ret_at != LOOKUP_NONE)
-        return 0;
-    if (h->n_allowed <= h->n_vocab / NARROW_SHARE)
+    bool named = lookup_named(text, len, &name, &n);
+    if (named)
+        *ret_at = lookup_label(&h->input, name, n);
+    if (*ret_at == LOOKUP_NONE && h->n_allowed <= h->n_vocab / NARROW_SHARE)
         return word_fitting(h, ret_at, err);
-    if (h->copied > 0)
+    if (!named && h->copied > 0)
         *ret_at = lookup_word(&h->input, h->copied);
     return 0;
 }
 
 /* --- what is pushed */
 
-static int copy_push(held_text *h, size_t at, st_err *err)
+static int copy_push(held_text *h, size_t at, const char *value, size_t len, st_err *err)
 {
-    size_t n, extent = lookup_extent(&h->input, at, COPY_MOST);
+    size_t n, extent = lookup_extent(&h->input, at, COPY_MOST, value, len);
     int rc = passing(h, h->input.input + at, extent, &n, err);
     if (rc < 0 || n == 0)
         return rc;
@@ -128,29 +135,30 @@ static int copy_push(held_text *h, size_t at, st_err *err)
 static int close_push(held_text *h, st_err *err)
 {
     static const char ends[] = "\",}]";
-    size_t had, n = 0;
+    size_t had;
+    bool fits = false;
     int rc = 0;
     h->closes = false;
     matcher_text(h->m, &had);
-    for (int i = 0; rc == 0 && n == 0 && ends[i]; i++) {
-        st_buf_reset(&h->forced);
+    st_buf_reset(&h->forced);
+    for (int i = 0; rc == 0 && !fits && ends[i]; i++) {
+        st_err why = {0};
+        rc = held_tried(matcher_accept_text(h->m, &ends[i], 1, &why), &why, &fits, err);
+        if (!fits)
+            continue;
         st_buf_char(&h->forced, ends[i]);
-        rc = matcher_accept_text(h->m, &ends[i], 1, err);
-        if (rc == 0)
-            rc = matcher_forced(h->m, &h->forced, err);
-        n = rc == 0 ? h->forced.len : 0;
-        rc = rc == ST_EINVAL ? 0 : rc;
-        matcher_rewind(h->m, had);
+        rc = matcher_forced(h->m, &h->forced, err);
     }
-    return rc < 0 || n == 0 ? rc : text_push(h, h->forced.data, n, 0, 1, err);
+    matcher_rewind(h->m, had);
+    return rc < 0 || !fits ? rc : text_push(h, h->forced.data, h->forced.len, 0, 1, err);
 }
 
 static int rest_push(held_text *h, st_err *err)
 {
     st_buf_reset(&h->forced);
     int rc = matcher_forced(h->m, &h->forced, err);
-    if (rc < 0 || h->forced.len == 0)
-        return rc;
+    if (rc < 0 || h->forced.len == 0 || strcmp(h->forced.data, " ") == 0)
+        return rc; /* a space joins the word behind it */
     return text_push(h, h->forced.data, h->forced.len, 0, 1, err);
 }
 
@@ -164,12 +172,13 @@ static int guess_fill(held_text *h, st_err *err)
         return close_push(h, err);
     if (h->input.len == 0)
         return 0;
-    int rc = place_find(h, text, len, &at, err);
-    if (rc == 0 && at != LOOKUP_NONE)
-        rc = copy_push(h, at, err);
-    if (rc == 0 && at != LOOKUP_NONE && h->guess.n == 0)
-        rc = close_push(h, err);
-    return rc;
+    size_t value = value_begin(h, text, len);
+    int rc = place_find(h, text, len, value, &at, err);
+    if (rc < 0 || at == LOOKUP_NONE)
+        return rc;
+    text = matcher_text(h->m, &len);
+    rc = copy_push(h, at, text + value, len - value, err);
+    return rc == 0 && h->guess.n == 0 ? close_push(h, err) : rc;
 }
 
 int held_guess(held_text *h, int32_t *ret_id, st_err *err)

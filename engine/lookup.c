@@ -4,7 +4,6 @@
  * same words are other tokens than in running text. */
 #include "engine/lookup.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -49,22 +48,22 @@ size_t lookup_resume(const lookup *l, const char *text, size_t len, size_t value
     return best;
 }
 
-/* The name in the last quotes before a colon at the end of the text. */
-static size_t name_find(const char *text, size_t len, const char **ret_name)
+bool lookup_named(const char *text, size_t len, const char **ret_name, size_t *ret_len)
 {
     size_t end = len, begin;
     while (end > 0 && (text[end - 1] == '"' || text[end - 1] == ' '))
         end--;
     if (end < 3 || text[end - 1] != ':')
-        return 0;
+        return false;
     for (end--; end > 0 && text[end - 1] == ' ';)
         end--;
     if (end < 2 || text[--end] != '"')
-        return 0;
+        return false;
     for (begin = end; begin > 0 && end - begin < NAME_MOST && text[begin - 1] != '"';)
         begin--;
     *ret_name = text + begin;
-    return end - begin;
+    *ret_len = end - begin;
+    return true;
 }
 
 /* Behind the mark that follows a label, and what is around it; LOOKUP_NONE when there is
@@ -107,14 +106,12 @@ static size_t label_find(const lookup *l, const char *name, size_t len)
     return LOOKUP_NONE;
 }
 
-size_t lookup_named(const lookup *l, const char *text, size_t len)
+size_t lookup_label(const lookup *l, const char *name, size_t len)
 {
-    const char *name = NULL;
-    size_t n = name_find(text, len, &name);
-    size_t at = label_find(l, name, n);
-    for (size_t i = 0; at == LOOKUP_NONE && i < n;) {
+    size_t at = label_find(l, name, len);
+    for (size_t i = 0; at == LOOKUP_NONE && i < len;) {
         size_t word = i;
-        while (word < n && is_word(name[word]))
+        while (word < len && is_word(name[word]))
             word++;
         if (word - i >= WORD_LEAST)
             at = label_find(l, name + i, word - i);
@@ -126,19 +123,37 @@ size_t lookup_named(const lookup *l, const char *text, size_t len)
 size_t lookup_word(const lookup *l, size_t at)
 {
     for (; at < l->len; at++)
-        if (is_word(l->input[at]) && (at == 0 || !is_word(l->input[at - 1])))
+        if (is_word(l->input[at]) &&
+            (at == 0 || (!is_word(l->input[at - 1]) && !strchr("-_.", l->input[at - 1]))))
             return at;
     return LOOKUP_NONE;
 }
 
-size_t lookup_extent(const lookup *l, size_t at, size_t most)
+static bool is_small(char c)
 {
+    return c >= 'a' && c <= 'z';
+}
+
+/* Does a value consist of words in capitals and numbers so far? */
+static bool is_proper(const char *value, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (is_small(value[i]) && (i == 0 || value[i - 1] == ' '))
+            return false;
+    return true;
+}
+
+size_t lookup_extent(const lookup *l, size_t at, size_t most, const char *value,
+                     size_t len)
+{
+    bool proper = is_proper(value, len) && (len > 0 || !is_small(l->input[at]));
     size_t n = 0;
     for (; n < most && at + n < l->len; n++) {
         unsigned char c = (unsigned char)l->input[at + n];
-        bool space = at + n + 1 == l->len || l->input[at + n + 1] == ' ' ||
-                     l->input[at + n + 1] == '\n';
-        if (c < 0x20 || c == '"' || c == '\\' || (space && strchr(",;.:!?)]}", c)))
+        char next = at + n + 1 < l->len ? l->input[at + n + 1] : '\n';
+        if (c < 0x20 || c == '"' || c == '\\' ||
+            ((next == ' ' || next == '\n') && strchr(",;.:!?)]}", c)) ||
+            (c == ' ' && proper && is_small(next)))
             break;
     }
     return n;

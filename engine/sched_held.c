@@ -180,7 +180,9 @@ static int choices_take(sched *s, const turn *t, bool *ret_ended, sched_end *ret
  * the step that a right one saves, and more where many texts share the step. */
 static void guesses_learn(req *r, uint32_t agreed)
 {
-    uint32_t n = agreed + 2 + (agreed == r->walk.n_right ? agreed : 0);
+    uint32_t n = agreed + 2;
+    if (agreed == r->walk.n_right)
+        n = r->guesses > 2 * n ? r->guesses : 2 * n;
     r->guesses = n < HELD_GUESSES ? n : HELD_GUESSES;
 }
 

@@ -145,7 +145,7 @@ void req_free(req *r)
 /* Everything that can be made without the lock. */
 static int request_make(const sched *s, const sched_request *q, req *ret, st_err *err)
 {
-    req r = {.ask = *q, .guesses = 4, .submit_us = st_clock_us(), .next = NO_REQ};
+    req r = {.ask = *q, .guesses = 8, .submit_us = st_clock_us(), .next = NO_REQ};
     int rc = request_check(s, q, &r.pick, err);
     if (rc == 0)
         rc = tokens_copy(s, q, &r, err);

@@ -3,6 +3,7 @@
 #include "tests/sched_job.h"
 
 #include "engine/held.h"
+#include "engine/lookup.h"
 
 static const char *const models[] = {
     GOLDENS "logits/llama-gqa/model-f32.gguf",
@@ -10,7 +11,9 @@ static const char *const models[] = {
     GOLDENS "logits/gemma2/model-f32.gguf",
 };
 
-enum { WORDS = 64 }; /* the largest vocabulary here has under 2048 ids */
+enum { WORDS = 64 }; /* the largest golden vocabulary has under 2048 ids */
+enum { JOBS = 24 };
+#define REAL ".cache/models/smollm2-135m-instruct.gguf"
 
 /* --- the engine's choice among allowed ids */
 
@@ -212,7 +215,7 @@ static const char *const grammars[] = {
     "root ::= \"{\\\"name\\\": \\\"\" [a-z ]{1,24} \"\\\", \\\"count\\\": \" [0-9]+ "
     "\", \\\"paid\\\": \" (\"true\" | \"false\") \"}\"",
     "root ::= \"[\" item (\", \" item)* \"]\"\nitem ::= \"\\\"\" [^\"\\\\\\n]* \"\\\"\"",
-    "root ::= \"only this and nothing else\"",
+    "root ::= \"only-this-and-nothing-else\"",
     "root ::= \"caf\\u00e9 \" [\\u00e0-\\u00fc]{2,5} \" \\u2192 done.\"",
     "root ::= (\"yes\" | \"yesterday\" | \"no\") (\" and \" root)?",
     "root ::= [^\\x00-\\x08]* ",
@@ -474,9 +477,8 @@ static engine *engine_draw(fixture *f)
     return e;
 }
 
-static void held_mix(bed *b)
+static void held_mix(bed *b, uint32_t n_jobs)
 {
-    enum { JOBS = 24 };
     static held_job jobs[JOBS];
     fixture *f = &b->f;
     engine *e = engine_draw(f);
@@ -494,11 +496,11 @@ static void held_mix(bed *b)
         before[i] = (int32_t)below(f, f->info->n_vocab);
     if (below(f, 3))
         assert_int_equal(sched_prefix_pin(s, before, PREFIX, &prefix, &err), 0);
-    for (int i = 0; i < JOBS; i++)
+    for (uint32_t i = 0; i < n_jobs; i++)
         held_draw(b, &jobs[i], prefix, before);
-    for (bool left = true; left || came < JOBS;) {
+    for (bool left = true; left || came < n_jobs;) {
         uint32_t n = below(f, 3) ? 0 : below(f, 6);
-        for (; n > 0 && came < JOBS; n--)
+        for (; n > 0 && came < n_jobs; n--)
             submit(s, &jobs[came++].j);
         if (came > 0 && below(f, 20) == 0) {
             job *j = &jobs[below(f, came)].j;
@@ -507,11 +509,11 @@ static void held_mix(bed *b)
         }
         left = sched_step(s);
     }
-    for (int i = 0; i < JOBS; i++)
+    for (uint32_t i = 0; i < n_jobs; i++)
         held_check(b, &jobs[i]);
     sched_stats_get(s, &stats);
     assert_int_equal(stats.waiting + stats.live, 0);
-    assert_int_equal(stats.finished + stats.failed, JOBS);
+    assert_int_equal(stats.finished + stats.failed, n_jobs);
     assert_int_equal(stats.pages_free + stats.pages_cached + stats.pages_pinned, pages);
     b->cached += stats.tokens_cached;
     sched_prefix_unpin(s, prefix);
@@ -525,7 +527,7 @@ static void bed_run(const char *path, bool small, int rounds)
     bed b;
     bed_init(&b, path, small);
     for (int round = 0; round < rounds; round++)
-        held_mix(&b);
+        held_mix(&b, JOBS);
     print_message("%s: %d made in %d steps; %d forced, %d of %d proposed were right, %d "
                   "whole, %d preempted\n",
                   path, (int)b.made, (int)b.steps, (int)b.forced, (int)b.agreed,
@@ -544,12 +546,315 @@ static void steps_are_saved_and_nothing_changes(void **state)
     }
 }
 
+/* --- one request */
+
+typedef struct one { /* and what it gave */
+    sched_request ask;
+    st_buf text;
+    tok_ids ids;
+    const tok *tok;
+    masker *frees; /* with its end */
+    sched_end end;
+    int code;
+    uint32_t n_told, n_steps, n_done;
+} one;
+
+static bool one_came(void *arg, const sched_token *t)
+{
+    one *o = arg;
+    o->n_told++;
+    return tok_piece(o->tok, t->id, &o->text, NULL) == 0;
+}
+
+static void one_ended(void *arg, const sched_result *r)
+{
+    one *o = arg;
+    o->end = r->end;
+    o->code = r->end == SCHED_END_ERROR ? r->err->code : 0;
+    o->n_steps = r->n_steps;
+    o->n_done++;
+    masker_free(o->frees);
+    assert_int_equal(r->n_new, o->n_told);
+}
+
+static int one_ask(bed *b, one *o, masker *m, uint32_t max_new)
+{
+    static const int32_t prompt[] = {40, 50, 60};
+    const sched_opts opts = {.max_requests = 2, .max_live = 1};
+    sched *s;
+    sched_id id;
+    st_buf_init(&o->text, SIZE_MAX / 2);
+    o->tok = b->tok;
+    o->n_told = o->n_done = 0;
+    o->ask.tokens = prompt;
+    o->ask.n = 3;
+    o->ask.generate.how = SAMPLER_GREEDY;
+    o->ask.generate.max_new = max_new;
+    o->ask.generate.held.masker = m;
+    o->ask.generate.held.tok = b->tok;
+    o->ask.generate.on_token = one_came;
+    o->ask.done = one_ended;
+    o->ask.arg = o;
+    int rc = sched_new(b->f.plain, &opts, &s, NULL);
+    if (rc < 0)
+        return rc;
+    rc = sched_submit(s, &o->ask, &id, NULL);
+    while (rc == 0 && sched_step(s))
+        continue;
+    sched_free(s);
+    return rc < 0 ? rc : o->code;
+}
+
+static void bed_init_first(bed *b)
+{
+    bed_init(b, models[0], false);
+}
+
+/* Text with one way on needs no step, ends by itself, and is what the tokenizer writes.
+ */
+static void forced_text_takes_no_step(void **state)
+{
+    static const char text[] = "only-this-and-nothing-else";
+    bed b;
+    one o = {0};
+    (void)state;
+    if (!is_here(GOLDENS "README.md"))
+        return;
+    bed_init_first(&b);
+    assert_int_equal(one_ask(&b, &o, b.maskers[2], 100), 0);
+    assert_int_equal(o.end, SCHED_END_DONE);
+    assert_int_equal(o.n_steps, 0);
+    assert_string_equal(o.text.data, text);
+    st_buf_done(&o.text);
+    assert_int_equal(one_ask(&b, &o, b.maskers[2], 3), 0);
+    assert_int_equal(o.end, SCHED_END_LENGTH);
+    assert_int_equal(o.n_told, 3);
+    st_buf_done(&o.text);
+    bed_done(&b);
+}
+
+/* All of it as the tokenizer writes it. */
+static void forced_as_written(bed *b, const char *text)
+{
+    const size_t len = strlen(text);
+    tok_ids ids = {0};
+    grammar *g;
+    masker *m;
+    held_text *h;
+    held_kind kind;
+    int32_t id;
+    assert_int_equal(grammar_choices(&text, &len, 1, &g, NULL), 0);
+    assert_int_equal(masker_new(g, b->vocab, NULL, &m, NULL), 0);
+    const sched_held ask = {.masker = m, .tok = b->tok};
+    assert_int_equal(held_new(&ask, NULL, 0, b->f.info->n_vocab, &h, NULL), 0);
+    assert_int_equal(tok_encode(b->tok, text, len, TOK_LITERAL, &ids, NULL), 0);
+    for (size_t i = 0; i < ids.n; i++) {
+        assert_int_equal(held_next(h, &kind, &id, NULL), 0);
+        assert_int_equal(kind, HELD_DUE);
+        assert_int_equal(id, ids.ids[i]);
+        assert_int_equal(held_take(h, id, NULL), 0);
+    }
+    assert_int_equal(held_next(h, &kind, &id, NULL), 0);
+    assert_int_equal(kind, HELD_OVER);
+    tok_ids_done(&ids);
+    held_free(h);
+    masker_free(m);
+    grammar_free(g);
+}
+
+/* After text that was chosen, as the tokenizer writes both together. */
+static void forced_after_choice(bed *b)
+{
+    static const char text[] = "{\"name\": \"x\", \"count\": 7";
+    tok_ids ids = {0};
+    held_text *h;
+    held_kind kind;
+    int32_t id;
+    uint32_t chosen = 0;
+    const sched_held ask = {.masker = b->maskers[0], .tok = b->tok};
+    assert_int_equal(held_new(&ask, NULL, 0, b->f.info->n_vocab, &h, NULL), 0);
+    assert_int_equal(tok_encode(b->tok, text, strlen(text), TOK_LITERAL, &ids, NULL), 0);
+    for (size_t i = 0; i < ids.n; i++) {
+        assert_int_equal(held_next(h, &kind, &id, NULL), 0);
+        chosen += kind == HELD_CHOICE;
+        if (kind == HELD_DUE)
+            assert_int_equal(id, ids.ids[i]);
+        assert_int_equal(held_take(h, ids.ids[i], NULL), 0);
+    }
+    assert_in_range(chosen, 3, 5); /* the quote, what is in it, its end, the number */
+    tok_ids_done(&ids);
+    held_free(h);
+}
+
+static void a_real_model(void **state)
+{
+    static const char *const texts[] = {
+        "{\"order_id\": \"A-48213\", \"customer\": \"Maria Gonz\xC3\xA1lez\"}",
+        "Yes, this is all that there is to say.\n\n  - one\n  - two",
+        "\xE2\x82\xAC 12.50",
+        "x",
+    };
+    bed b;
+    (void)state;
+    if (!is_here(REAL))
+        return;
+    bed_init(&b, REAL, true);
+    for (size_t i = 0; i < ST_COUNT(texts); i++)
+        forced_as_written(&b, texts[i]);
+    forced_after_choice(&b);
+    held_mix(&b, 6);
+    bed_done(&b);
+}
+
+static void bad_requests_are_refused(void **state)
+{
+    const int32_t text = 70;
+    bed b;
+    one o = {0};
+    (void)state;
+    if (!is_here(GOLDENS "README.md"))
+        return;
+    bed_init_first(&b);
+    assert_false(tok_is_control(b.tok, text));
+    o.ask.generate.stop_ids = &text;
+    o.ask.generate.n_stop = 1;
+    assert_int_equal(one_ask(&b, &o, b.maskers[0], 9), ST_EINVAL);
+    assert_int_equal(o.n_done, 0);
+    o.ask.generate.n_stop = 0;
+    tok *t = b.tok;
+    b.tok = NULL;
+    assert_int_equal(one_ask(&b, &o, b.maskers[0], 9), ST_EINVAL);
+    b.tok = t;
+    bed_done(&b);
+}
+
+/* What was lent may be freed when a request ends. */
+static void lent_until_done(void **state)
+{
+    bed b;
+    one o = {0};
+    (void)state;
+    if (!is_here(GOLDENS "README.md"))
+        return;
+    bed_init_first(&b);
+    assert_int_equal(masker_new(b.grammars[0], b.vocab, NULL, &o.frees, NULL), 0);
+    assert_int_equal(one_ask(&b, &o, o.frees, 100), 0);
+    assert_int_equal(o.n_done, 1);
+    st_buf_done(&o.text);
+    bed_done(&b);
+}
+
+/* A text that has to go on with what the vocabulary does not have. */
+static void nowhere_to_go_is_an_error(void **state)
+{
+    static const char schema[] = "root ::= \"ab\" root | \"c\"";
+    const masker_opts tight = {.bytes = 1};
+    bed b;
+    one o = {0};
+    grammar *g;
+    masker *m;
+    (void)state;
+    if (!is_here(GOLDENS "README.md"))
+        return;
+    bed_init_first(&b);
+    assert_int_equal(grammar_gbnf(schema, strlen(schema), &g, NULL), 0);
+    int rc = masker_new(g, b.vocab, &tight, &m, NULL);
+    if (rc == 0) {
+        assert_int_equal(one_ask(&b, &o, m, 9), ST_ELIMIT);
+        assert_int_equal(o.end, SCHED_END_ERROR);
+        assert_int_equal(o.n_done, 1);
+        masker_free(m);
+        st_buf_done(&o.text);
+    }
+    grammar_free(g);
+    bed_done(&b);
+}
+
+static int held_work(void *arg)
+{
+    bed *b = arg;
+    static const char input[] = "name: abc, count: 17";
+    one o = {.ask.generate = {.held = {.input = input, .input_len = sizeof input - 1}}};
+    masker *m = NULL;
+    int rc = masker_new(b->grammars[0], b->vocab, NULL, &m, NULL);
+    if (rc == 0)
+        rc = one_ask(b, &o, m, 40);
+    masker_free(m);
+    st_buf_done(&o.text);
+    return rc;
+}
+
+static void memory_runs_out(void **state)
+{
+    bed b;
+    (void)state;
+    if (!is_here(GOLDENS "README.md"))
+        return;
+    bed_init_first(&b);
+    uint32_t pages = engine_free_pages(b.f.plain);
+    assert_true(fault_sweep(held_work, &b, 1) > 30);
+    assert_int_equal(engine_free_pages(b.f.plain), pages);
+    bed_done(&b);
+}
+
+/* --- looking up */
+
+static const char message[] =
+    "Order no: A-17 by Ann Lee of Oslo, 12 red cups.\nTo be sent (soon) to the old mill.";
+
+static size_t resumed(const char *text, const char *value)
+{
+    const lookup l = {message, strlen(message)};
+    size_t begin = (size_t)(strstr(text, value) - text);
+    return lookup_resume(&l, text, strlen(text), begin);
+}
+
+static size_t behind(const char *part)
+{
+    return (size_t)(strstr(message, part) - message) + strlen(part);
+}
+
+static void texts_go_on_in_the_input(void **state)
+{
+    const lookup l = {message, strlen(message)};
+    const char *name;
+    size_t n;
+    (void)state;
+    assert_int_equal(resumed("{\"a\": \"Ann", "Ann"), behind("Ann"));
+    assert_int_equal(resumed("{\"a\": \"L", "L"), behind("Ann L"));
+    assert_int_equal(resumed("{\"a\": \"by Ann Le", "by Ann Le"), behind("by Ann Le"));
+    assert_int_equal(resumed("{\"a\": \"Joe Lee", "Joe Lee"), behind("Ann Lee"));
+    assert_int_equal(resumed("{\"a\": \"Joee", "Joee"), LOOKUP_NONE);
+    assert_int_equal(lookup_resume(&l, "abc", 3, 3), LOOKUP_NONE);
+    assert_true(lookup_named("{\"order_no\": \"", 14, &name, &n));
+    assert_int_equal(n, 8);
+    assert_int_equal(lookup_label(&l, name, n), behind("no: "));
+    assert_int_equal(lookup_label(&l, "order", 5), LOOKUP_NONE);
+    assert_int_equal(lookup_label(&l, "", 0), LOOKUP_NONE);
+    assert_false(lookup_named("[\"a", 3, &name, &n));
+    assert_false(lookup_named("\": \"", 4, &name, &n));
+    assert_int_equal(lookup_word(&l, 1), behind("Order "));
+    assert_int_equal(lookup_word(&l, l.len), LOOKUP_NONE);
+    assert_int_equal(lookup_extent(&l, behind("by "), 99, "", 0), strlen("Ann Lee"));
+    assert_int_equal(lookup_extent(&l, behind("by "), 5, "", 0), 5);
+    assert_int_equal(lookup_extent(&l, behind("12 "), 99, "12 red", 6),
+                     strlen("red cups"));
+    assert_int_equal(lookup_extent(&l, behind("to the "), 99, "", 0), strlen("old mill"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allowed_ids_are_chosen_among),
         cmocka_unit_test(bad_choices_are_refused),
         cmocka_unit_test(steps_are_saved_and_nothing_changes),
+        cmocka_unit_test(forced_text_takes_no_step),
+        cmocka_unit_test(a_real_model),
+        cmocka_unit_test(bad_requests_are_refused),
+        cmocka_unit_test(lent_until_done),
+        cmocka_unit_test(nowhere_to_go_is_an_error),
+        cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(texts_go_on_in_the_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
