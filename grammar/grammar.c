@@ -9,8 +9,10 @@
 #include "grammar/gbnf_earley.h"
 #include "grammar/kind.h"
 #include "grammar/regex.h"
+#include "grammar/schema_run.h"
 #include "grammar/validate_priv.h"
 #include "grammar/gbnf_rules.h"
+#include <stdio.h>
 #include <string.h>
 
 static void *kind_new(size_t size, const grammar_ops *ops, st_err *err)
@@ -120,6 +122,77 @@ int grammar_choices(const char *const *texts, const size_t *lens, uint32_t n,
     for (uint32_t i = 0, number; rc == 0 && i < n; i++)
         rc = intern_put(&k->texts, texts[i], lens[i], &number, err);
     return kind_give(rc, &k->base, ret);
+}
+
+/* ---- JSON Schema ---- */
+
+typedef struct schema_kind {
+    grammar base;
+    grammar_schema_opts opts;
+    const json *root; /* what the others point into */
+    schema *s;
+    validator *v;
+} schema_kind;
+
+static void schema_kind_free(grammar *g)
+{
+    schema_kind *k = (schema_kind *)g;
+    schema_free(k->s);
+    validator_free(k->v);
+    json_free(k->root);
+    st_free(k);
+}
+
+static int schema_automaton(const grammar *g, automaton **ret, st_err *err)
+{
+    const schema_kind *k = (const schema_kind *)g;
+    return schema_automaton_new(k->s, k->opts.space, k->opts.any_order, ret, err);
+}
+
+static int schema_validate(const grammar *g, const char *text, size_t len, st_err *err)
+{
+    const json *value;
+    int rc = json_read(text, len, &value, err);
+    if (rc < 0)
+        return rc;
+    rc = validator_run(((const schema_kind *)g)->v, value, err);
+    json_free(value);
+    return rc;
+}
+
+static const grammar_ops schema_ops = {schema_kind_free, schema_automaton,
+                                       schema_validate};
+
+static int schema_compile(schema_kind *k, const char *text, size_t len,
+                          grammar_refusal *refusal, st_err *err)
+{
+    schema_refusal where = {0};
+    automaton *a = NULL;
+    int rc = json_read(text, len, &k->root, err);
+    if (rc == 0)
+        rc = schema_new(k->root, &k->s, &where, err);
+    if (rc == 0)
+        rc = validator_new(k->root, &k->v, err);
+    if (rc == 0) /* to know now that it can be made */
+        rc = schema_automaton(&k->base, &a, err);
+    automaton_free(a);
+    if (rc < 0 && refusal) {
+        *refusal = (grammar_refusal){0};
+        snprintf(refusal->pointer, sizeof refusal->pointer, "%s", where.pointer);
+        snprintf(refusal->keyword, sizeof refusal->keyword, "%s", where.keyword);
+    }
+    return rc;
+}
+
+int grammar_schema(const char *text, size_t len, const grammar_schema_opts *opts,
+                   grammar **ret, grammar_refusal *ret_refusal, st_err *err)
+{
+    schema_kind *k = kind_new(sizeof *k, &schema_ops, err);
+    if (!k)
+        return ST_ENOMEM;
+    if (opts)
+        k->opts = *opts;
+    return kind_give(schema_compile(k, text, len, ret_refusal, err), &k->base, ret);
 }
 
 /* ---- regular expressions ---- */

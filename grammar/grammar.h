@@ -73,6 +73,7 @@ typedef struct masker_opts {
     size_t bytes; /* for states and masks; 0: 64 MiB.  Beyond it they are forgotten and
                    * met again; a single mask that needs more is ST_ELIMIT */
 } masker_opts;
+/* Without a vocabulary (NULL) texts can be held, but all masks are empty. */
 ST_NODISCARD int masker_new(const grammar *g, const vocab *v, const masker_opts *opts,
                             masker **ret, st_err *err);
 void masker_free(masker *m); /* NULL allowed */

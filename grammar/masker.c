@@ -16,6 +16,10 @@
 
 enum { ROWS = 16, ROW = 256, MASKER_BYTES = 64 << 20 };
 
+/* What texts are held with that have no tokens. */
+static uint32_t no_words[1]; /* never written */
+static const vocab no_pieces = {.plain = no_words};
+
 static int out_of_memory(st_err *err)
 {
     return st_err_set(err, ST_ENOMEM, "out of memory for masks");
@@ -347,6 +351,7 @@ int masker_new(const grammar *g, const vocab *v, const masker_opts *opts, masker
     masker *m = st_zalloc_n(1, sizeof *m);
     if (!m)
         return out_of_memory(err);
+    v = v ? v : &no_pieces;
     m->v = v;
     m->limit = opts && opts->bytes ? opts->bytes : MASKER_BYTES;
     m->bits = st_zalloc_n(v->n_words, sizeof *m->bits);

@@ -230,7 +230,17 @@ static grammar *regex(const char *text)
     return g;
 }
 
-enum { N_KINDS = 11 };
+static grammar *json_schema(const char *text, grammar_space space, bool any_order)
+{
+    grammar *g;
+    st_err err = {0};
+    if (grammar_schema(text, strlen(text), &(grammar_schema_opts){space, any_order}, &g,
+                       NULL, &err) < 0)
+        fail_msg("%s", err.message);
+    return g;
+}
+
+enum { N_KINDS = 17 };
 
 static grammar *kind(unsigned i)
 {
@@ -258,6 +268,31 @@ static grammar *kind(unsigned i)
     case 8:
         return regex("[^\"\\\\]*\"");
     case 9:
+        return json_schema("{\"type\": [\"object\", \"null\"]}", GRAMMAR_EITHER, true);
+    case 10:
+        return json_schema("{\"properties\": {\"a\": {\"type\": \"integer\"}, \"ab\": "
+                           "{\"type\": \"string\", \"maxLength\": 3}}, \"required\": "
+                           "[\"a\"], \"type\": \"object\"}",
+                           GRAMMAR_SPACED, false);
+    case 11:
+        return json_schema("{\"type\": \"array\", \"uniqueItems\": true, \"items\": "
+                           "{\"type\": [\"integer\", \"boolean\"]}}",
+                           GRAMMAR_COMPACT, false);
+    case 12:
+        return json_schema(
+            "{\"type\": \"array\", \"uniqueItems\": true, \"minItems\": 2, "
+            "\"items\": {\"type\": \"string\", \"minLength\": 1}}",
+            GRAMMAR_SPACED, false);
+    case 13:
+        return json_schema("{\"type\": \"string\", \"minLength\": 2, \"maxLength\": 40}",
+                           GRAMMAR_SPACED, false);
+    case 14:
+        return json_schema("{\"$defs\": {\"n\": {\"type\": \"object\", \"properties\": "
+                           "{\"x\": {\"$ref\": \"#/$defs/n\"}, \"y\": {\"enum\": [\"a\", "
+                           "\"ab\", null, 12]}}, \"additionalProperties\": false}}, "
+                           "\"$ref\": \"#/$defs/n\"}",
+                           GRAMMAR_EITHER, true);
+    case 15:
         return regex("(a|b)*(?=a)abc|x.*");
     default:
         return gbnf("root ::= (\"ab\" | \"a\" | \"b\" | \"abc\"){2,5} \"\\n\"*");
