@@ -30,8 +30,8 @@ typedef struct automaton_ops {
     /* How many states there are, and forget all but the start. */
     size_t (*bytes)(const automaton *a);
     void (*forget)(automaton *a);
-    /* Any text of well-formed UTF-8 without control characters, '"' and '\' of at most
-     * this many characters leads from s to a living state; 0: unsure.  May be NULL. */
+    /* Any plain text (dfa.h) of at most this many characters leads from s to a living
+     * state; 0: unsure.  May be NULL. */
     uint32_t (*room)(const automaton *a, state_id s);
     /* Any such text, however long, leads from s back to s.  May be NULL: unsure. */
     bool (*loops)(const automaton *a, state_id s);

@@ -23,9 +23,9 @@ void dfa_free(dfa *d)
 }
 
 /* States of well-formed UTF-8 (RFC 3629): between characters; 1, 2 or 3 bytes to come;
- * and after the lead bytes whose second byte is limited. */
+ * and after the bytes that limit the next one. */
 enum {
-    ANY = 1,
+    BETWEEN = 1,
     LEFT1,
     LEFT2,
     LEFT3,
@@ -33,46 +33,74 @@ enum {
     AFTER_ED,
     AFTER_F0,
     AFTER_F4,
+    AFTER_C2,
+    AFTER_E2,
+    AFTER_E2_80,
     UTF8_STATES
 };
 
-static const struct utf8_way {
+typedef struct utf8_way {
     uint8_t from, lo, hi, to;
-} utf8_ways[] = {
-    {ANY, 0x00, 0x7F, ANY},        {ANY, 0xC2, 0xDF, LEFT1},
-    {ANY, 0xE0, 0xE0, AFTER_E0},   {ANY, 0xE1, 0xEC, LEFT2},
-    {ANY, 0xED, 0xED, AFTER_ED},   {ANY, 0xEE, 0xEF, LEFT2},
-    {ANY, 0xF0, 0xF0, AFTER_F0},   {ANY, 0xF1, 0xF3, LEFT3},
-    {ANY, 0xF4, 0xF4, AFTER_F4},   {LEFT1, 0x80, 0xBF, ANY},
-    {LEFT2, 0x80, 0xBF, LEFT1},    {LEFT3, 0x80, 0xBF, LEFT2},
-    {AFTER_E0, 0xA0, 0xBF, LEFT1}, {AFTER_ED, 0x80, 0x9F, LEFT1},
-    {AFTER_F0, 0x90, 0xBF, LEFT2}, {AFTER_F4, 0x80, 0x8F, LEFT2},
-};
+} utf8_way;
 
-int dfa_any(dfa **ret, st_err *err)
+/* What follows the lead bytes that both of the automata below share. */
+#define UTF8_TAILS                                                                       \
+    {LEFT1, 0x80, 0xBF, BETWEEN}, {LEFT2, 0x80, 0xBF, LEFT1},                            \
+        {LEFT3, 0x80, 0xBF, LEFT2}, {BETWEEN, 0xE0, 0xE0, AFTER_E0},                     \
+        {AFTER_E0, 0xA0, 0xBF, LEFT1}, {BETWEEN, 0xED, 0xED, AFTER_ED},                  \
+        {AFTER_ED, 0x80, 0x9F, LEFT1}, {BETWEEN, 0xEE, 0xEF, LEFT2},                     \
+        {BETWEEN, 0xF0, 0xF0, AFTER_F0}, {AFTER_F0, 0x90, 0xBF, LEFT2},                  \
+        {BETWEEN, 0xF1, 0xF3, LEFT3}, {BETWEEN, 0xF4, 0xF4, AFTER_F4},                   \
+        {AFTER_F4, 0x80, 0x8F, LEFT2},
+
+static const utf8_way any_ways[] = {{BETWEEN, 0x00, 0x7F, BETWEEN},
+                                    {BETWEEN, 0xC2, 0xDF, LEFT1},
+                                    {BETWEEN, 0xE1, 0xEC, LEFT2},
+                                    UTF8_TAILS};
+
+/* Without U+0000 to U+001F, '"', '\\', U+007F to U+009F, U+2028, U+2029. */
+static const utf8_way plain_ways[] = {
+    {BETWEEN, 0x20, 0x21, BETWEEN},      {BETWEEN, 0x23, 0x5B, BETWEEN},
+    {BETWEEN, 0x5D, 0x7E, BETWEEN},      {BETWEEN, 0xC2, 0xC2, AFTER_C2},
+    {AFTER_C2, 0xA0, 0xBF, BETWEEN},     {BETWEEN, 0xC3, 0xDF, LEFT1},
+    {BETWEEN, 0xE1, 0xE1, LEFT2},        {BETWEEN, 0xE2, 0xE2, AFTER_E2},
+    {AFTER_E2, 0x80, 0x80, AFTER_E2_80}, {AFTER_E2_80, 0x80, 0xA7, BETWEEN},
+    {AFTER_E2_80, 0xAA, 0xBF, BETWEEN},  {AFTER_E2, 0x81, 0xBF, LEFT1},
+    {BETWEEN, 0xE3, 0xEC, LEFT2},        UTF8_TAILS};
+
+static int of_ways(const utf8_way *ways, size_t n, dfa **ret, st_err *err)
 {
     dfa_draft w;
     uint8_t class_of[256] = {0};
     bool begins[257] = {false};
     uint32_t state;
-    for (size_t i = 0; i < ST_COUNT(utf8_ways); i++)
-        begins[utf8_ways[i].lo] = begins[utf8_ways[i].hi + 1] = true;
+    for (size_t i = 0; i < n; i++)
+        begins[ways[i].lo] = begins[ways[i].hi + 1] = true;
     for (uint32_t byte = 1; byte < 256; byte++)
         class_of[byte] = (uint8_t)(class_of[byte - 1] + begins[byte]);
     int rc = dfa_draft_init(&w, class_of, class_of[255] + 1u, err);
-    for (uint32_t s = ANY; !rc && s < UTF8_STATES; s++)
-        rc = dfa_draft_add(&w, s == ANY, &state, err);
+    for (uint32_t s = BETWEEN; !rc && s < UTF8_STATES; s++)
+        rc = dfa_draft_add(&w, s == BETWEEN, &state, err);
     if (!rc) {
-        for (size_t i = 0; i < ST_COUNT(utf8_ways); i++) {
-            const struct utf8_way *way = &utf8_ways[i];
-            for (uint32_t byte = way->lo; byte <= way->hi; byte++)
-                dfa_draft_row(&w, way->from)[class_of[byte]] = way->to;
+        for (size_t i = 0; i < n; i++) {
+            for (uint32_t byte = ways[i].lo; byte <= ways[i].hi; byte++)
+                dfa_draft_row(&w, ways[i].from)[class_of[byte]] = ways[i].to;
         }
-        w.start = ANY;
+        w.start = BETWEEN;
         rc = dfa_finish(&w, false, ret, err);
     }
     dfa_draft_done(&w);
     return rc;
+}
+
+int dfa_any(dfa **ret, st_err *err)
+{
+    return of_ways(any_ways, ST_COUNT(any_ways), ret, err);
+}
+
+int dfa_plain(dfa **ret, st_err *err)
+{
+    return of_ways(plain_ways, ST_COUNT(plain_ways), ret, err);
 }
 
 /* States in an order in which every way leads to a later one; false: there is a circle,

@@ -46,9 +46,12 @@ ST_NODISCARD int dfa_join(const dfa *const *parts, uint32_t n, dfa **ret, st_err
 /* Texts that are accepted, at most `most`; `most` where there are more or endless. */
 uint64_t dfa_count(const dfa *d, uint64_t most);
 
-/* open[s], for [n_states]: any well-formed text without characters below U+0020, '"' and
- * '\\' leads from s on to states that are open too, at each of its characters. DFA_LOOPS:
- * it leads back to s at each of them. */
+/* Plain text: well-formed UTF-8 without control characters (U+0000 to U+001F, U+007F to
+ * U+009F), U+2028, U+2029, '"' and '\\': what strings of JSON have as it is, and '.' of a
+ * pattern takes. */
+ST_NODISCARD int dfa_plain(dfa **ret, st_err *err);
+/* open[s], for [n_states]: any plain text leads from s on to states that are open too, at
+ * each of its characters.  DFA_LOOPS: it leads back to s at each of them. */
 enum { DFA_LOOPS = 2 };
 ST_NODISCARD int dfa_open(const dfa *d, uint8_t *open, st_err *err);
 

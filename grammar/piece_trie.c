@@ -99,7 +99,8 @@ static void look_at(entry *e)
     for (size_t used; at < e->len; at += used, n++) {
         uint32_t c = st_utf8_decode(e->bytes + at, e->len - at, &used);
         bool control = c < 0x20 || (c >= 0x7F && c < 0xA0);
-        if (c == ST_UTF8_BAD || control || c == '"' || c == '\\')
+        bool separator = c == 0x2028 || c == 0x2029;
+        if (c == ST_UTF8_BAD || control || separator || c == '"' || c == '\\')
             break;
     }
     e->plain = (uint32_t)at;

@@ -4,12 +4,11 @@
  * Nodes lie in depth-first order, children by byte; a node knows where its subtree ends,
  * so a dead transition skips all of it, and the ids below a node are one run of `ids`.
  *
- * A plain piece is well-formed UTF-8 without control characters, '"' and '\': where a
- * state has room for so many characters (automaton_ops.room), plain pieces need no walk;
- * `plain` has them ready.  Then `rest` is walked, the pieces that are not plain or are
- * longer than TRIE_PLAIN.  Where plain text even leads back to the same state, it does
- * not matter what plain characters a piece begins with: `behind` has the pieces that are
- * not plain by what is behind those.
+ * A plain piece is plain text (dfa.h): where a state has room for so many characters
+ * (automaton_ops.room), plain pieces need no walk; `plain` has them ready.  Then `rest`
+ * is walked, the pieces that are not plain or are longer than TRIE_PLAIN.  Where plain
+ * text even leads back to the same state, it does not matter what plain characters a
+ * piece begins with: `behind` has the pieces that are not plain by what is behind those.
  *
  * Threads: immutable once made. */
 #ifndef GRAMMAR_PIECE_TRIE_H

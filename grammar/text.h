@@ -38,8 +38,8 @@ text_state text_start(const text_rule *r);
 /* One byte of UTF-8.  Dead as soon as no accepted text of the right length begins so. */
 text_state text_step(const text_rule *r, text_state s, uint8_t byte);
 bool text_accepts(const text_rule *r, text_state s);
-/* Any text without control characters, '"' and '\' of at most this many characters more
- * keeps it alive (for fast masks); 0: unsure. */
+/* Any plain text (dfa.h) of at most this many characters more keeps it alive (for fast
+ * masks); 0: unsure. */
 uint32_t text_room(const text_rule *r, text_state s);
 bool text_loops(const text_rule *r, text_state s); /* such text leads back to s */
 #endif

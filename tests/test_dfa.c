@@ -94,6 +94,30 @@ static void test_any(void **state)
     dfa_free(d);
 }
 
+static void test_plain(void **state)
+{
+    (void)state;
+    dfa *d;
+    uint8_t open[16];
+    assert_int_equal(dfa_plain(&d, NULL), 0);
+    check_form(d);
+    assert_true(d->n_states <= sizeof open);
+    for (uint32_t c = 0; c <= 0x10FFFF; c++) {
+        char text[4];
+        bool control = c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029;
+        if (c >= 0xD800 && c < 0xE000)
+            continue;
+        size_t len = st_utf8_encode(c, text);
+        if (accepts(d, text, len) != (!control && c != '"' && c != '\\'))
+            fail_msg("U+%04X", c);
+    }
+    assert_false(accepts(d, "\xED\xA0\x80", 3));
+    assert_int_equal(dfa_open(d, open, NULL), 0);
+    assert_int_equal(open[d->start], DFA_LOOPS);
+    assert_int_equal(open[dfa_run(d, d->start, "\xE2", 1)], 0);
+    dfa_free(d);
+}
+
 static void test_texts(void **state)
 {
     (void)state;
@@ -500,11 +524,17 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any),        cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_sets),       cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_many_names), cmocka_unit_test(test_too_many_states),
-        cmocka_unit_test(test_lengths),    cmocka_unit_test(test_room),
-        cmocka_unit_test(test_automaton),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_any),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_too_many_states),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_automaton),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

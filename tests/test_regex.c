@@ -278,6 +278,42 @@ static void test_small(void **state)
     dfa_free(d);
 }
 
+/* Where plain text leads on: what masks of free text rely on. */
+static void test_open(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *text;
+        int open;
+    } places[] = {
+        {"^.*$", "", DFA_LOOPS},
+        {"^.+$", "", 1},
+        {"^.+$", "a", DFA_LOOPS},
+        {"^[^/]*$", "", 0},
+        {"^.{2}", "a", 1},
+        {"^.{2}", "ab", DFA_LOOPS},
+        {"^(..)*$", "a", 1},
+        {"^.{0,9}$", "", 0},
+        {"^[^\\x00-\\x1f]*$", "", DFA_LOOPS},
+        {"^.*$", "\xC3", 0},
+        {"foo", "f", 1},
+        {"foo", "foo", DFA_LOOPS},
+        {"^\\S+ ", "a", 0},
+        {"^a|b.*$", "xb", DFA_LOOPS},
+        {"^((?!ab).)*$", "", 0},
+    };
+    for (size_t i = 0; i < ST_COUNT(places); i++) {
+        dfa *d = compiled(places[i].pattern, REGEX_SEARCH);
+        uint8_t *open = st_alloc(d->n_states);
+        assert_int_equal(dfa_open(d, open, NULL), 0);
+        uint32_t s = dfa_run(d, d->start, places[i].text, strlen(places[i].text));
+        if (s == DFA_DEAD || open[s] != places[i].open)
+            fail_msg("%s behind '%s': %d", places[i].pattern, places[i].text, open[s]);
+        st_free(open);
+        dfa_free(d);
+    }
+}
+
 /* Random texts. ---------------------------------------------------------------------- */
 
 enum { TEXT_BYTES = 400 };
@@ -589,8 +625,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_searched), cmocka_unit_test(test_whole),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_small),
-        cmocka_unit_test(test_random),   cmocka_unit_test(test_schemas),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_open),     cmocka_unit_test(test_random),
+        cmocka_unit_test(test_schemas),  cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
