@@ -38,7 +38,7 @@ ST_NODISCARD int dfa_any(dfa **ret, st_err *err);
 ST_NODISCARD int dfa_texts(const char *const *texts, const size_t *lens, uint32_t n,
                            dfa **ret, st_err *err);
 /* Texts in all of `in` and in none of `out`; with n_in 0, any text not in `out`.
- * Minimal. */
+ * Minimal, except that one automaton alone is copied. */
 ST_NODISCARD int dfa_meet(const dfa *const *in, uint32_t n_in, const dfa *const *out,
                           uint32_t n_out, dfa **ret, st_err *err);
 ST_NODISCARD int dfa_join(const dfa *const *parts, uint32_t n, dfa **ret, st_err *err);

@@ -99,9 +99,10 @@ static int list_sources(const dfa_draft *w, uint32_t **ret_begin, uint32_t **ret
     uint32_t *begin = st_zalloc_n(n + 1, sizeof *begin);
     if (!begin)
         return dfa_out_of_memory(err);
-    for (size_t i = w->n_classes; i < cells; i++)
-        begin[w->next[i]]++;
-    begin[DFA_DEAD] = 0;
+    for (size_t i = w->n_classes; i < cells; i++) {
+        if (w->next[i] != DFA_DEAD)
+            begin[w->next[i]]++;
+    }
     for (size_t s = 0; s < n; s++)
         begin[s + 1] += begin[s];
     uint32_t *from = st_alloc_n(begin[n], sizeof *from);

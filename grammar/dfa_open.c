@@ -2,7 +2,8 @@
  *
  * The largest set of pairs (state of plain text, state of the automaton) in which no byte
  * leads from a living first partner to a dead second one: pairs are struck out until none
- * has to be. */
+ * has to be.  Only pairs that can be met are looked at: those of the state between
+ * characters, and what the ones among them lead to that do not fail at once. */
 #include "grammar/dfa.h"
 
 #include "base/mem.h"
@@ -11,7 +12,9 @@
 
 typedef struct pairs {
     const dfa *plain, *d;
-    uint8_t *good; /* [plain->n_states, d->n_states] */
+    uint8_t *good; /* [plain->n_states, d->n_states] met and not struck out */
+    size_t *met;   /* [n_met] place in `good` */
+    size_t n_met;
     uint32_t n_bytes;
     uint8_t bytes[256]; /* one of each sort */
 } pairs;
@@ -29,32 +32,65 @@ static void sort_bytes(pairs *p)
     }
 }
 
-static bool still_good(const pairs *p, uint32_t a, uint32_t s)
+/* Where a pair leads by a byte; false: it is no plain text. */
+static bool step(const pairs *p, size_t pair, uint8_t byte, size_t *ret, bool *ret_dead)
 {
+    uint32_t n = p->d->n_states;
+    uint32_t a = dfa_step(p->plain, (uint32_t)(pair / n), byte);
+    uint32_t s = dfa_step(p->d, (uint32_t)(pair % n), byte);
+    *ret = (size_t)a * n + s;
+    *ret_dead = s == DFA_DEAD;
+    return a != DFA_DEAD;
+}
+
+static bool still_good(const pairs *p, size_t pair)
+{
+    size_t to;
+    bool dead;
     for (uint32_t i = 0; i < p->n_bytes; i++) {
-        uint32_t to = dfa_step(p->plain, a, p->bytes[i]);
-        if (to != DFA_DEAD &&
-            !p->good[(size_t)to * p->d->n_states + dfa_step(p->d, s, p->bytes[i])])
+        if (step(p, pair, p->bytes[i], &to, &dead) && (dead || !p->good[to]))
             return false;
     }
     return true;
 }
 
-static void strike(pairs *p)
+/* Look at a pair for the first time: it fails at once, or all that it leads to is met. */
+static void meet(pairs *p, size_t pair)
+{
+    size_t to;
+    bool dead;
+    for (uint32_t i = 0; i < p->n_bytes; i++) {
+        if (step(p, pair, p->bytes[i], &to, &dead) && dead)
+            return;
+    }
+    p->good[pair] = 1;
+    p->met[p->n_met++] = pair;
+}
+
+static void meet_all(pairs *p)
 {
     uint32_t n = p->d->n_states;
-    memset(p->good, 1, (size_t)p->plain->n_states * n);
-    for (uint32_t a = 1; a < p->plain->n_states; a++)
-        p->good[(size_t)a * n] = 0;
+    size_t to;
+    bool dead;
+    for (uint32_t s = 1; s < n; s++)
+        meet(p, (size_t)p->plain->start * n + s);
+    for (size_t i = 0; i < p->n_met; i++) {
+        for (uint32_t k = 0; k < p->n_bytes; k++) {
+            bool plain = step(p, p->met[i], p->bytes[k], &to, &dead);
+            if (plain && !p->good[to] && to / n != p->plain->start)
+                meet(p, to);
+        }
+    }
+}
+
+static void strike(pairs *p)
+{
     for (bool again = true; again;) {
         again = false;
-        for (uint32_t s = n; s-- > 1;) { /* ways mostly lead to higher numbers */
-            for (uint32_t a = p->plain->n_states; a-- > 1;) {
-                uint8_t *good = &p->good[(size_t)a * n + s];
-                if (*good && !still_good(p, a, s)) {
-                    *good = 0;
-                    again = true;
-                }
+        for (size_t i = p->n_met; i-- > 0;) { /* ways mostly lead to later ones */
+            if (p->good[p->met[i]] && !still_good(p, p->met[i])) {
+                p->good[p->met[i]] = 0;
+                again = true;
             }
         }
     }
@@ -81,9 +117,12 @@ int dfa_open(const dfa *d, uint8_t *open, st_err *err)
     if (rc < 0)
         return rc;
     pairs p = {.plain = plain, .d = d};
-    p.good = st_alloc_n((size_t)plain->n_states, d->n_states);
-    if (p.good) {
+    p.good = st_zalloc_n((size_t)plain->n_states, d->n_states);
+    p.met = st_alloc_n((size_t)plain->n_states * d->n_states, sizeof *p.met);
+    rc = p.good && p.met ? 0 : dfa_out_of_memory(err);
+    if (!rc) {
         sort_bytes(&p);
+        meet_all(&p);
         strike(&p);
         memcpy(open, p.good + (size_t)plain->start * d->n_states, d->n_states);
         open[DFA_DEAD] = 0;
@@ -93,6 +132,7 @@ int dfa_open(const dfa *d, uint8_t *open, st_err *err)
         }
     }
     st_free(p.good);
+    st_free(p.met);
     dfa_free(plain);
-    return p.good ? 0 : dfa_out_of_memory(err);
+    return rc;
 }

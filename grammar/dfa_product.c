@@ -123,11 +123,29 @@ static int label_join(const dfa_product *p, const uint32_t *states, uint32_t *re
     return 0;
 }
 
+static int copy(const dfa *d, dfa **ret, st_err *err)
+{
+    dfa *twin = st_dup(d, sizeof *d);
+    if (twin) {
+        twin->next =
+            st_dup(d->next, (size_t)d->n_states * d->n_classes * sizeof *d->next);
+        twin->label = st_dup(d->label, d->n_states * sizeof *d->label);
+    }
+    if (!twin || !twin->next || !twin->label) {
+        dfa_free(twin);
+        return dfa_out_of_memory(err);
+    }
+    *ret = twin;
+    return 0;
+}
+
 int dfa_meet(const dfa *const *in, uint32_t n_in, const dfa *const *out, uint32_t n_out,
              dfa **ret, st_err *err)
 {
     dfa *any = NULL;
     uint32_t n_need = n_in ? n_in : 1;
+    if (n_in == 1 && n_out == 0)
+        return copy(in[0], ret, err);
     const dfa **parts = st_alloc_n((size_t)n_need + n_out, sizeof *parts);
     int rc = parts ? 0 : dfa_out_of_memory(err);
     if (!rc && n_in == 0)
