@@ -28,6 +28,7 @@ static bool step_literal(run *r, const uint32_t *f, uint32_t n, uint8_t byte)
     if (word[read + 1]) {
         memcpy(r->next, f, n * sizeof *f);
         r->n = n;
+        r->next[FRAME_HEAD] = frame_head(LITERAL, frame_depth(f), 0);
         r->next[FRAME_ESCAPE]++;
         return true;
     }
@@ -37,19 +38,13 @@ static bool step_literal(run *r, const uint32_t *f, uint32_t n, uint8_t byte)
     return run_after_value(r, f[FRAME_PARENT], 0);
 }
 
-static number_state number_of(const uint32_t *thread)
-{
-    number_state s;
-    memcpy(&s, thread + NUMBER_STATE, sizeof s);
-    return s;
-}
-
 static bool step_number(run *r, const uint32_t *f, uint32_t n, uint8_t byte)
 {
     run_begin_at(r, f, NUMBER);
+    r->next[FRAME_HEAD] |= frame_head(0, 0, frame_flags(f) & FLAG_UNIQUE);
     FOR_THREADS(r, f, n, t, p)
     {
-        number_state s = number_step(&p->shape->number, number_of(t), byte);
+        number_state s = number_step(&p->shape->number, run_number(t), byte);
         if (number_dead(s))
             continue;
         uint32_t *copy = r->next + r->n;
@@ -57,6 +52,7 @@ static bool step_number(run *r, const uint32_t *f, uint32_t n, uint8_t byte)
         memcpy(copy + NUMBER_STATE, &s, sizeof s);
         r->n += p->words;
     }
+    run_flag_few(r);
     return run_alive(r);
 }
 
@@ -65,7 +61,7 @@ static bool end_number(run *r, const uint32_t *f, uint32_t n)
     run_none_satisfied(r);
     FOR_THREADS(r, f, n, t, p)
     {
-        if (number_accepts(&p->shape->number, number_of(t)))
+        if (number_accepts(&p->shape->number, run_number(t)))
             run_satisfy(r, p);
     }
     return run_after_value(r, f[FRAME_PARENT], 0);
@@ -125,6 +121,7 @@ static bool begin_name(run *r, const uint32_t *f, uint32_t n)
         run_copy(r, t, p)[NAME_AT] = p->shape->object.keys->start;
         r->n += p->words;
     }
+    run_flag_few(r);
     return run_alive(r);
 }
 
@@ -248,7 +245,7 @@ static bool run_accepts(const automaton *a, state_id s)
         return false;
     FOR_THREADS(r, f, n, t, p)
     {
-        if (number_accepts(&p->shape->number, number_of(t)))
+        if (number_accepts(&p->shape->number, run_number(t)))
             return true;
     }
     return false;

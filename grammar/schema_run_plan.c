@@ -84,6 +84,54 @@ static void find_levels(run *r)
     r->deep = most < SCHEMA_DEPTH ? SCHEMA_DEPTH - most : 0;
 }
 
+/* ---- texts that are few ---- */
+
+/* From every state, how many texts lead to acceptance, where label l counts as
+ * `counts[l]`: MANY until the states behind it are known, so a state on a circle stays
+ * there.  *ret is NULL where every state has many. */
+static int count_few(const dfa *d, const uint8_t *counts, uint8_t **ret, st_err *err)
+{
+    uint32_t bytes_of[256] = {0};
+    uint8_t *few = st_alloc_n(d->n_states, 1);
+    if (!few)
+        return out_of_memory(err);
+    for (uint32_t byte = 0; byte < 256; byte++)
+        bytes_of[d->class_of[byte]]++;
+    memset(few, MANY, d->n_states);
+    few[DFA_DEAD] = 0;
+    bool some = false;
+    for (bool again = true; again;) {
+        again = false;
+        for (uint32_t s = d->n_states; s-- > 1;) {
+            uint32_t sum = counts[d->label[s]];
+            for (uint32_t c = 0; c < d->n_classes && sum < MANY; c++)
+                sum += few[d->next[(size_t)s * d->n_classes + c]] * bytes_of[c];
+            if (few[s] == MANY && sum < MANY) {
+                few[s] = (uint8_t)sum;
+                again = some = true;
+            }
+        }
+    }
+    if (!some)
+        st_free(few);
+    *ret = some ? few : NULL;
+    return 0;
+}
+
+/* Names that are not listed; a listed one is told apart by the names seen. */
+static int few_names(run_plan *p, st_err *err)
+{
+    const shape_object *o = &p->shape->object;
+    uint8_t *counts = st_zalloc_n((size_t)o->n_labels + 1, 1);
+    if (!counts)
+        return out_of_memory(err);
+    for (uint32_t l = 0; l < o->n_labels; l++)
+        counts[l + 1] = o->labels[l].name >= 0 ? MANY : o->label_goal[l] != GOAL_NONE;
+    int rc = count_few(o->keys, counts, &p->few, err);
+    st_free(counts);
+    return rc;
+}
+
 /* ---- names that are not listed ---- */
 
 typedef struct visit {
@@ -170,6 +218,8 @@ static int search_names(run_plan *p, search *f, st_err *err)
     for (uint32_t s = 0; s < d->n_states; s++)
         f->texts[s] = UNSEEN;
     p->supply = leads_on(f, d->start) ? count_texts(f) : 0;
+    if (p->supply != UINT32_MAX && p->supply > 0)
+        return few_names(p, err);
     if (p->supply != UINT32_MAX || f->o->n_exists || !leads_on_everywhere(f))
         return 0;
     p->open = st_alloc_n(d->n_states, 1);
@@ -201,6 +251,33 @@ static int find_supply(run_plan *p, st_err *err)
         st_free(f.texts);
     }
     st_free(wanted);
+    return rc;
+}
+
+static int few_of_goal(run *r, goal_id goal, st_err *err)
+{
+    static const uint8_t counts[2] = {0, 1};
+    int rc = 0;
+    for (uint32_t i = r->first[goal]; rc == 0 && i < r->first[goal + 1]; i++) {
+        run_plan *p = &r->plans[i];
+        if (p->shape->type != JSON_STRING || p->few_known)
+            continue;
+        p->few_known = true;
+        rc = count_few(p->shape->string.d, counts, &p->few, err);
+    }
+    return rc;
+}
+
+static int few_of_items(run *r, const shape_array *a, st_err *err)
+{
+    int rc = a->unique ? few_of_goal(r, a->rest, err) : 0;
+    for (uint32_t i = 0; a->unique && rc == 0 && i < a->n_items; i++)
+        rc = few_of_goal(r, a->items[i], err);
+    for (uint32_t k = 0; a->unique && rc == 0 && k < a->n_contains; k++) {
+        rc = few_of_goal(r, a->contains[k].with, err);
+        if (rc == 0)
+            rc = few_of_goal(r, a->contains[k].without, err);
+    }
     return rc;
 }
 
@@ -256,6 +333,7 @@ static int make_plan(run *r, run_plan *p, uint32_t **nearest, st_err *err)
     if (p->shape->type == JSON_ARRAY) {
         plan_array(p);
         r->repeats = r->repeats || p->shape->array.unique;
+        return few_of_items(r, &p->shape->array, err);
     }
     if (p->shape->type != JSON_OBJECT)
         return 0;
@@ -329,8 +407,10 @@ int run_plans(run *r, st_err *err)
 
 void run_plans_done(run *r)
 {
-    for (uint32_t i = 0; r->plans && i < r->first[r->n_goals]; i++)
+    for (uint32_t i = 0; r->plans && i < r->first[r->n_goals]; i++) {
         st_free(r->plans[i].open);
+        st_free(r->plans[i].few);
+    }
     st_free(r->plans);
     st_free(r->first);
     st_free(r->nearest);

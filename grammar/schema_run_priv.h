@@ -18,7 +18,8 @@
 #include "grammar/schema_run.h"
 
 enum { FRAME_PARENT, FRAME_HEAD, FRAME_ESCAPE, FRAME_THREADS };
-enum { FLAG_NAME = 1, FLAG_ITEM = 2, FLAG_ENDED = 4 }; /* see schema_run_repeat.c */
+/* See schema_run_repeat.c. */
+enum { FLAG_NAME = 1, FLAG_ITEM = 2, FLAG_ENDED = 4, FLAG_FEW = 8, FLAG_UNIQUE = 16 };
 
 /* What the bytes so far are. */
 typedef enum place {
@@ -52,11 +53,17 @@ enum { ITEM_INDEX = 1, ITEM_COUNTS };
 #define NO_LABEL UINT32_MAX
 enum { NAME_AT = 1, NAME_COUNT, NAME_POSITION, NAME_EXISTS, NAME_SEEN };
 
+enum { MANY = 255 };
+
 typedef struct run_plan { /* a shape of a goal, and what is known of it beforehand */
     goal_id goal;
     const shape *shape;
     uint32_t words; /* of a thread */
     uint32_t depth; /* levels of arrays and objects that it needs */
+    /* strings that are items of arrays with unique ones, names that may run out: */
+    uint8_t *few; /* [n_states] how many texts lead from there to acceptance, or MANY;
+                   * NULL: many from everywhere */
+    bool few_known;
     /* arrays */
     uint32_t max;       /* items: `max`, or up to the first that nothing satisfies */
     uint32_t index_cap; /* an index beyond is not told apart */
@@ -173,10 +180,15 @@ bool run_close(run *r, const uint32_t *f, uint32_t n, uint32_t flags);
 ST_NODISCARD int run_begin_value(run *r, state_id s, place at, uint8_t byte,
                                  bool *ret_alive, st_err *err);
 
+number_state run_number(const uint32_t *thread);
+
 /* ---- schema_run_text.c: one byte of a string or a name ---- */
 bool run_step_string(run *r, const uint32_t *f, uint32_t n, uint8_t byte);
 
 /* ---- schema_run_repeat.c: operations of the automaton ---- */
+/* Of the frame being made, an item that may not come twice: FLAG_FEW where what it can
+ * still become is so little that all of it may be there already. */
+void run_flag_few(run *r);
 bool run_may_repeat(const automaton *a, state_id s);
 bool run_repeats(const automaton *a, state_id s, const char *text, size_t len);
 bool run_taken(const automaton *a, state_id s, const char *text, size_t len, st_buf *out);

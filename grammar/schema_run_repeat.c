@@ -6,6 +6,9 @@
  *   FLAG_ITEM   an item of the innermost array that is open, whose items are unique
  *   FLAG_ENDED  such an item that was a number: the byte behind it ended it, ',' or the
  *               ']' of its array
+ *   FLAG_FEW    inside such a name or item: it can become few only, and when all of them
+ *               are there, there is no way on
+ * FLAG_UNIQUE marks the frames of such items.
  *
  * The text is the automaton's own: names and strings are equal when their bytes are. */
 #include "base/mem.h"
@@ -138,17 +141,102 @@ static bool last_repeats(const char *text, size_t len, size_t open)
     return false;
 }
 
+/* ---- what an item can still become ---- */
+
+static bool can_grow(const number_rule *rule, number_state s)
+{
+    for (const char *c = "0123456789.e"; *c; c++)
+        if (!number_dead(number_step(rule, s, (uint8_t)*c)))
+            return true;
+    return false;
+}
+
+static bool becomes_few(const run_plan *p, const uint32_t *t)
+{
+    if (p->shape->type == JSON_NUMBER)
+        return p->shape->number.single ||
+               (number_accepts(&p->shape->number, run_number(t)) &&
+                !can_grow(&p->shape->number, run_number(t)));
+    if (p->shape->type == JSON_STRING)
+        return p->few && p->few[t[TEXT_AT]] < MANY;
+    return p->shape->type != JSON_OBJECT || (p->few && p->few[t[NAME_AT]] < MANY);
+}
+
+void run_flag_few(run *r)
+{
+    const uint32_t *f = r->next;
+    bool name = frame_place(f) == OBJECT_KEY;
+    bool few = (name || (frame_flags(f) & FLAG_UNIQUE)) &&
+               (frame_place(f) == LITERAL || f[FRAME_ESCAPE] == 0);
+    if (!few)
+        return;
+    FOR_THREADS(r, f, r->n, t, p)
+    {
+        few = few && ((t[THREAD_PLAN] & COUNTED) || becomes_few(p, t));
+    }
+    if (few)
+        r->next[FRAME_HEAD] |= frame_head(0, 0, FLAG_FEW);
+}
+
+/* Items before the last one that it could become. */
+static uint32_t n_before(parts p, span last, const decimal *value)
+{
+    uint32_t n = 0;
+    span s;
+    while (next_part(&p, &s) && s.at != last.at) {
+        decimal d;
+        if (value)
+            n += is_number(s) && decimal_read(s.at, (uint32_t)s.len, &d) &&
+                 decimal_cmp(&d, value) == 0;
+        else
+            n += s.len >= last.len && memcmp(s.at, last.at, last.len) == 0;
+    }
+    return n;
+}
+
+/* Is all that the item under way can become there already? */
+static bool all_there(const run *r, const uint32_t *f, uint32_t n, parts p)
+{
+    span last = {NULL, 0}, s;
+    for (parts q = p; next_part(&q, &s);)
+        last = s;
+    uint32_t texts = 0;
+    FOR_THREADS(r, f, n, t, plan)
+    {
+        decimal d;
+        if (t[THREAD_PLAN] & COUNTED)
+            continue;
+        if (frame_place(f) == STRING || frame_place(f) == OBJECT_KEY)
+            texts += plan->few[t[frame_place(f) == STRING ? TEXT_AT : NAME_AT]];
+        if (frame_place(f) != NUMBER)
+            continue;
+        const number_rule *rule = &plan->shape->number;
+        if (!rule->single && !decimal_read(last.at, (uint32_t)last.len, &d))
+            return false;
+        if (n_before(p, last, rule->single ? &rule->lo : &d) == 0)
+            return false;
+    }
+    if (frame_place(f) == NUMBER)
+        return true;
+    return n_before(p, last, NULL) >= (frame_place(f) == LITERAL ? 1 : texts);
+}
+
 bool run_may_repeat(const automaton *a, state_id s)
 {
     uint32_t n;
-    return s != STATE_DEAD && frame_flags(run_frame((const run *)a, s, &n)) != 0;
+    return s != STATE_DEAD &&
+           (frame_flags(run_frame((const run *)a, s, &n)) & ~(uint32_t)FLAG_UNIQUE) != 0;
 }
 
 bool run_repeats(const automaton *a, state_id s, const char *text, size_t len)
 {
+    const run *r = (const run *)a;
     uint32_t n;
-    uint32_t flags = frame_flags(run_frame((const run *)a, s, &n));
+    const uint32_t *f = run_frame(r, s, &n);
+    uint32_t flags = frame_flags(f);
     nest x = nest_of(text, len);
+    if (flags & FLAG_FEW)
+        return x.n > 0 && all_there(r, f, n, parts_of(text, len, x.open[x.n - 1]));
     bool closed = len > 0 && text[len - 1] == ']';
     if ((flags & FLAG_ENDED) && closed && last_repeats(text, len, x.closed))
         return true;
@@ -158,29 +246,21 @@ bool run_repeats(const automaton *a, state_id s, const char *text, size_t len)
 
 /* ---- what would be a repeat ---- */
 
-static bool is_unique(const run *r, state_id s)
-{
-    uint32_t n;
-    const uint32_t *f = run_frame(r, s, &n);
-    bool unique = false;
-    if (frame_place(f) != ARRAY_VALUE)
-        return false;
-    FOR_THREADS(r, f, n, t, p)
-    {
-        unique = unique || p->shape->array.unique;
-    }
-    return unique;
-}
-
-/* Inside a name, or a string that is an item: those before that begin like it.  Anywhere
- * else it cannot say. */
+/* Inside a name, or a string that is an item, where both are many: those before that
+ * begin like it.  Anywhere else it cannot say. */
 bool run_taken(const automaton *a, state_id s, const char *text, size_t len, st_buf *out)
 {
     const run *r = (const run *)a;
     uint32_t n;
     const uint32_t *f = run_frame(r, s, &n);
     bool name = frame_place(f) == OBJECT_KEY;
-    if (!name && (frame_place(f) != STRING || !is_unique(r, f[FRAME_PARENT])))
+    bool item = frame_place(f) == STRING && (frame_flags(f) & FLAG_UNIQUE) != 0;
+    FOR_THREADS(r, f, n, t, p)
+    {
+        name = name && !p->few;
+        item = item && !p->few;
+    }
+    if (!name && !item)
         return false;
     nest x = nest_of(text, len);
     if (x.n == 0)

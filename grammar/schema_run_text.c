@@ -89,6 +89,7 @@ static bool step_char(run *r, const uint32_t *f, uint32_t n, read_kind kind, uin
 {
     uint32_t depth = frame_depth(f);
     run_begin_at(r, f, frame_place(f));
+    r->next[FRAME_HEAD] |= frame_head(0, 0, frame_flags(f) & FLAG_UNIQUE);
     if (kind == READ_ESCAPE)
         r->next[FRAME_ESCAPE] = escape;
     FOR_THREADS(r, f, n, t, p)
@@ -98,6 +99,7 @@ static bool step_char(run *r, const uint32_t *f, uint32_t n, read_kind kind, uin
                                 : step_text(r, p, t, c, depth, copy))
             r->n += p->words;
     }
+    run_flag_few(r);
     return run_alive(r);
 }
 

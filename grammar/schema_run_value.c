@@ -49,10 +49,12 @@ void run_ask(run *r, uint32_t goal)
     r->n_asked++;
 }
 
-/* What the value at this place must be, or may be counted as. */
-static void ask(run *r, const uint32_t *f, uint32_t n)
+/* What the value at this place must be, or may be counted as; *ret_unique: there must be
+ * no other like it. */
+static void ask(run *r, const uint32_t *f, uint32_t n, bool *ret_unique)
 {
     uint32_t depth = frame_depth(f);
+    *ret_unique = false;
     r->n_asked = 0;
     if (frame_place(f) == ROOT_VALUE)
         run_ask(r, schema_root(r->s));
@@ -63,6 +65,7 @@ static void ask(run *r, const uint32_t *f, uint32_t n)
         if (goal == GOAL_NONE)
             continue;
         run_ask(r, goal);
+        *ret_unique = *ret_unique || (array && p->shape->array.unique);
         if (array)
             items_counted(r, p, t, depth);
         else
@@ -153,6 +156,13 @@ static bool type_of(uint8_t byte, json_type *ret)
     }
 }
 
+number_state run_number(const uint32_t *thread)
+{
+    number_state s;
+    memcpy(&s, thread + NUMBER_STATE, sizeof s);
+    return s;
+}
+
 /* The first words of a thread; false: nothing of this shape begins so. */
 static bool begin_thread(const run_plan *p, uint8_t byte, uint32_t depth, uint32_t how,
                          uint32_t *t)
@@ -173,7 +183,8 @@ static bool begin_thread(const run_plan *p, uint8_t byte, uint32_t depth, uint32
     return p->depth <= SCHEMA_DEPTH && p->depth + depth <= SCHEMA_DEPTH;
 }
 
-static bool begin_value(run *r, uint32_t parent, uint32_t depth, uint8_t byte)
+static bool begin_value(run *r, uint32_t parent, uint32_t depth, bool unique,
+                        uint8_t byte)
 {
     static const uint8_t places[] = {
         [JSON_NULL] = LITERAL,      [JSON_FALSE] = LITERAL, [JSON_TRUE] = LITERAL,
@@ -183,7 +194,8 @@ static bool begin_value(run *r, uint32_t parent, uint32_t depth, uint8_t byte)
     if (!type_of(byte, &type))
         return false;
     bool inside = type == JSON_ARRAY || type == JSON_OBJECT;
-    run_begin(r, parent, (place)places[type], depth + inside, 0);
+    run_begin(r, parent, (place)places[type], depth + inside,
+              unique && !inside ? FLAG_UNIQUE : 0);
     if (places[type] == LITERAL)
         r->next[FRAME_ESCAPE] = (uint32_t)byte << 8 | 1;
     bool counts = r->n_asked > 0 && (r->asked[r->n_asked - 1] & COUNTED);
@@ -200,6 +212,7 @@ static bool begin_value(run *r, uint32_t parent, uint32_t depth, uint8_t byte)
             r->n += p->words;
         }
     }
+    run_flag_few(r);
     return run_alive(r);
 }
 
@@ -210,7 +223,8 @@ int run_begin_value(run *r, state_id s, place at, uint8_t byte, bool *ret_alive,
     uint32_t n;
     const uint32_t *f = run_frame(r, s, &n);
     uint32_t head = frame_head(at, frame_depth(f), 0);
-    ask(r, f, n);
+    bool unique;
+    ask(r, f, n, &unique);
     if (f[FRAME_HEAD] != head) {
         memcpy(r->next, f, n * sizeof *f);
         r->next[FRAME_HEAD] = head;
@@ -218,6 +232,6 @@ int run_begin_value(run *r, state_id s, place at, uint8_t byte, bool *ret_alive,
         if (rc < 0)
             return rc;
     }
-    *ret_alive = begin_value(r, s, head >> 8 & 255, byte);
+    *ret_alive = begin_value(r, s, head >> 8 & 255, unique, byte);
     return 0;
 }

@@ -101,7 +101,7 @@ typedef struct row {
 
 static const row spaced_rows[] = {
     {"true",
-     {"1", "\"a\"", "[1, null, {}]", "{\"a\": [true]}"},
+     {"1", "\"a\"", "[1, null, {}]", "{\"a\": [true]}", "{\"\xC3\xA7\": \"\xC3\xA7\"}"},
      {"[1,2", "{\"a\":1", " "}},
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":"
      "\"string\"}},\"required\":[\"a\"],\"additionalProperties\":false}",
@@ -521,7 +521,7 @@ static void walks_end_in_valid_texts(void **state)
             }
             bed_done(&b);
         }
-        if (lost >= 160)
+        if (lost >= 10)
             fail_msg("%u walks lost in %s", lost, walked[i]);
     }
     st_buf_done(&text);
