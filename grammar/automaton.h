@@ -33,7 +33,8 @@ typedef struct automaton_ops {
     /* Any plain text (dfa.h) of at most this many characters leads from s to a living
      * state; 0: unsure.  May be NULL. */
     uint32_t (*room)(const automaton *a, state_id s);
-    /* Any such text, however long, leads from s back to s.  May be NULL: unsure. */
+    /* Any such text, however long, leads from s back to s; asked where `room` has no
+     * end.  May be NULL: unsure. */
     bool (*loops)(const automaton *a, state_id s);
     /* What has no finite state: names and items that may not come twice.  All NULL where
      * nothing of the kind is held; `text` [len] is what was read since the start.

@@ -297,8 +297,9 @@ static int check_left(const maker *m)
 /* What the class has of plain text.  Its ranges are in order and do not touch. */
 static rules_plain plain_of(const gbnf_range *x, size_t n)
 {
-    static const gbnf_range plain[] = {
-        {0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7E}, {0xA0, 0xD7FF}, {0xE000, 0x10FFFF}};
+    static const gbnf_range plain[] = {{0x20, 0x21},     {0x23, 0x5B},
+                                       {0x5D, 0x7E},     {0xA0, 0x2027},
+                                       {0x202A, 0xD7FF}, {0xE000, 0x10FFFF}};
     unsigned whole = 0, touched = 0;
     for (size_t p = 0; p < ST_COUNT(plain); p++) {
         for (size_t i = 0; i < n; i++) {
@@ -318,7 +319,7 @@ static int note_plain(maker *m)
     for (uint32_t i = 1; i <= g->classes.n; i++) {
         size_t n;
         const gbnf_range *x = gbnf_class(g, i, &n);
-        m->r->plain[m->roots[i]] = plain_of(x, n);
+        m->r->plain[m->roots[i]] = (uint8_t)plain_of(x, n);
     }
     return 0;
 }

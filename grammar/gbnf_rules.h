@@ -23,7 +23,7 @@ typedef struct rules_symbol {
     uint32_t index; /* of a table or a rule */
 } rules_symbol;
 
-/* What a class has of plain text: characters but for control characters, '"' and '\'. */
+/* What a class has of plain text (dfa.h). */
 typedef enum rules_plain { RULES_SOME, RULES_NONE, RULES_ALL } rules_plain;
 
 typedef struct rules {

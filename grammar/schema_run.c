@@ -277,6 +277,23 @@ static uint32_t run_room(const automaton *a, state_id s)
     return room;
 }
 
+static bool run_loops(const automaton *a, state_id s)
+{
+    const run *r = (const run *)a;
+    uint32_t n;
+    const uint32_t *f = run_frame(r, s, &n);
+    if (f[FRAME_ESCAPE] != 0)
+        return false;
+    FOR_THREADS(r, f, n, t, p)
+    {
+        if (frame_place(f) == STRING
+                ? !text_loops(&p->shape->string, (text_state){t[TEXT_AT], t[TEXT_N]})
+                : !names_loop(r, p, t, frame_depth(f)))
+            return false;
+    }
+    return true;
+}
+
 static size_t run_bytes(const automaton *a)
 {
     return intern_bytes(&((const run *)a)->states);
@@ -302,7 +319,8 @@ static const automaton_ops plain_ops = {.free = run_free,
                                         .accepts = run_accepts,
                                         .bytes = run_bytes,
                                         .forget = run_forget,
-                                        .room = run_room};
+                                        .room = run_room,
+                                        .loops = run_loops};
 
 static const automaton_ops repeat_ops = {.free = run_free,
                                          .step = run_step,
@@ -310,6 +328,7 @@ static const automaton_ops repeat_ops = {.free = run_free,
                                          .bytes = run_bytes,
                                          .forget = run_forget,
                                          .room = run_room,
+                                         .loops = run_loops,
                                          .may_repeat = run_may_repeat,
                                          .repeats = run_repeats,
                                          .taken = run_taken};

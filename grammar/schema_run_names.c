@@ -302,6 +302,11 @@ bool names_open(const run *r, const run_plan *p, const uint32_t *thread, uint32_
            allowed(r, p, thread, p->free_label, depth);
 }
 
+bool names_loop(const run *r, const run_plan *p, const uint32_t *thread, uint32_t depth)
+{
+    return names_open(r, p, thread, depth) && p->open[thread[NAME_AT]] == DFA_LOOPS;
+}
+
 bool names_unlisted(const run_plan *p, const uint32_t *thread)
 {
     return p->shape->object.labels[thread[NAME_AT]].name < 0;

@@ -161,6 +161,8 @@ void names_counted(run *r, const run_plan *p, const uint32_t *thread, uint32_t d
 bool names_ended(const run *r, const run_plan *p, uint32_t *thread, uint32_t depth);
 /* Is any text the beginning of an allowed name? */
 bool names_open(const run *r, const run_plan *p, const uint32_t *thread, uint32_t depth);
+/* And does it lead back to the same place? */
+bool names_loop(const run *r, const run_plan *p, const uint32_t *thread, uint32_t depth);
 /* Has the name that was read no place in the list? */
 bool names_unlisted(const run_plan *p, const uint32_t *thread);
 
