@@ -177,7 +177,7 @@ static int compile(compiler *c, st_err *err)
         st_err_hint(err, "look for types, bounds or names that exclude each other");
         return ST_EINVAL;
     }
-    return rc;
+    return rc < 0 ? rc : unique_check(c, err);
 }
 
 static void compiler_done(compiler *c)

@@ -16,8 +16,9 @@ typedef struct counted { /* ATOM_CONTAINS */
 typedef struct array_fold {
     const ids *atoms;
     uint32_t n_prefix, min, max;
-    bool unique, repeated; /* repeated: two items must be equal */
-    uint32_t node;         /* of uniqueItems */
+    bool never, unique;
+    bool repeated; /* two items must be equal */
+    uint32_t node; /* of uniqueItems */
     uint32_t n_counted;
     counted counted[SHAPE_CONTAINS];
 } array_fold;
@@ -30,6 +31,7 @@ static uint32_t longer(uint32_t a, uint32_t b)
 static int add_counted(compiler *c, array_fold *f, const atom *a, st_err *err)
 {
     f->n_prefix = longer(f->n_prefix, a->d);
+    f->never |= a->b > a->c;
     if (a->c == 0 || (a->b == 0 && a->c == LIMIT_NO))
         return 0; /* none of them: that is a matter of each position */
     if (f->n_counted == SHAPE_CONTAINS) {
@@ -152,7 +154,7 @@ int array_maybe(compiler *c, const ids *atoms, bool *ret, st_err *err)
 {
     array_fold f;
     int rc = fold(c, atoms, &f, err);
-    *ret = rc == 0 && f.min <= f.max && !(f.repeated && f.unique);
+    *ret = rc == 0 && f.min <= f.max && !f.never && !(f.repeated && f.unique);
     for (uint32_t i = 0; i < f.min && i < f.n_prefix && rc == 0 && *ret; i++)
         rc = item_maybe(c, &f, i, LIMIT_NO, ret, err);
     if (rc == 0 && *ret && f.min > f.n_prefix)
@@ -271,7 +273,7 @@ int array_shape(compiler *c, const ids *atoms, shape_list *out, st_err *err)
 {
     array_build b = {.c = c, .out = out, .err = err};
     int rc = fold(c, atoms, &b.f, err);
-    if (rc < 0 || b.f.min > b.f.max || (b.f.repeated && b.f.unique))
+    if (rc < 0 || b.f.never || b.f.min > b.f.max || (b.f.repeated && b.f.unique))
         return rc;
     if (b.f.repeated) {
         refuse(c, b.f.node, "uniqueItems", ST_EUNSUPPORTED, err,

@@ -211,7 +211,8 @@ static int propagate(walker *w, state *s, uint32_t *smallest, bool *dead)
         for (uint32_t i = 0; i < s->groups.n && !*dead;) {
             uint32_t open, last = 0, number = s->groups.at[i];
             bool holds;
-            int rc = group_standing(w, s, &w->c->groups[number], &open, &last, &holds);
+            group g = w->c->groups[number]; /* they move when others are made */
+            int rc = group_standing(w, s, &g, &open, &last, &holds);
             if (rc < 0)
                 return rc;
             if (holds || open < 2)
@@ -219,7 +220,7 @@ static int propagate(walker *w, state *s, uint32_t *smallest, bool *dead)
             if (!holds && open == 0)
                 *dead = true;
             if (!holds && open == 1) {
-                rc = settle_all(w, s, &w->c->groups[number].alternatives[last], dead);
+                rc = settle_all(w, s, &g.alternatives[last], dead);
                 again = true;
             }
             if (rc < 0)
@@ -246,8 +247,9 @@ static int explore(walker *w, state *s);
 static int split(walker *w, const state *s, uint32_t index)
 {
     uint32_t number = s->groups.at[index];
-    for (uint32_t i = 0; i < w->c->groups[number].n && !w->found; i++) {
-        const list *alternative = &w->c->groups[number].alternatives[i];
+    const group g = w->c->groups[number];
+    for (uint32_t i = 0; i < g.n && !w->found; i++) {
+        const list *alternative = &g.alternatives[i];
         standing one;
         int rc = step_taken(w->c, w->err);
         if (rc == 0)

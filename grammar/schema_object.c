@@ -446,22 +446,53 @@ static int make_required(object_build *b, uint32_t index)
     return rc;
 }
 
-/* Is there such a property anyway, or is the same asked already? */
+/* Does every value of goal a satisfy goal b, as far as their literals show? */
+static bool implies(const compiler *c, goal_id a, goal_id b)
+{
+    return a == GOAL_NONE ||
+           (b != GOAL_NONE && ids_within(&c->goals[b].literals, &c->goals[a].literals));
+}
+
+/* Is there such a property anyway: because one must be there that always is one, or by
+ * what another one asks? */
 static bool is_idle(const object_build *b, uint32_t index)
 {
     const goal_id *with = b->exists[index];
-    for (uint32_t i = 0; i < b->keys.n_labels; i++) {
+    uint32_t n = b->keys.n_labels;
+    for (uint32_t i = 0; i < n; i++) {
         int32_t name = b->keys.labels[i].name;
-        if (name >= 0 && b->names[name].required && with[i] == b->label_goal[i] &&
-            with[i] != GOAL_NONE)
+        if (name >= 0 && b->names[name].required &&
+            implies(b->c, b->label_goal[i], with[i]))
             return true;
     }
-    for (uint32_t i = 0; i < index; i++) {
-        if (b->exists[i] &&
-            memcmp(b->exists[i], with, b->keys.n_labels * sizeof *with) == 0)
+    for (uint32_t i = 0; i < b->n_exists; i++) {
+        if (i == index || !b->exists[i])
+            continue;
+        uint32_t implied = 0;
+        while (implied < n && implies(b->c, b->exists[i][implied], with[implied]))
+            implied++;
+        if (implied == n)
             return true;
     }
     return false;
+}
+
+/* Is every property one? */
+static bool is_any(const object_build *b, uint32_t index)
+{
+    for (uint32_t i = 0; i < b->keys.n_labels; i++) {
+        if (!implies(b->c, b->label_goal[i], b->exists[index][i]))
+            return false;
+    }
+    return true;
+}
+
+static int refuse_exists(object_build *b, const char *keyword, const char *message)
+{
+    refuse(b->c, b->at, keyword, ST_ELIMIT, b->err, "%s", message);
+    st_err_hint(b->err, "tell the branches of oneOf apart by a required property with a "
+                        "const");
+    return ST_ELIMIT;
 }
 
 static int keep_exists(object_build *b)
@@ -470,17 +501,24 @@ static int keep_exists(object_build *b)
     for (uint32_t i = 0; i < b->n_exists && rc == 0; i++)
         rc = make_required(b, i);
     for (uint32_t i = 0; i < b->n_exists && rc == 0; i++) {
-        if (!b->exists[i] || is_idle(b, i))
+        if (!b->exists[i])
             continue;
-        if (b->o.n_exists == SHAPE_EXISTS) {
-            refuse(b->c, b->at, "not", ST_ELIMIT, b->err,
-                   "over %d properties that must be against a rule", SHAPE_EXISTS);
-            st_err_hint(b->err, "tell the branches of oneOf apart by a required property "
-                                "with a const");
-            return ST_ELIMIT;
+        if (is_idle(b, i) || is_any(b, i)) {
+            if (is_any(b, i) && b->f.min == 0)
+                b->f.min = 1;
+            b->exists[i] = NULL;
+            continue;
         }
+        if (b->o.n_exists == SHAPE_EXISTS)
+            return refuse_exists(b, "not",
+                                 "too many properties that must be against a "
+                                 "rule");
         b->o.exists[b->o.n_exists++] = (shape_exists){b->exists[i]};
     }
+    if (rc == 0 && b->o.n_exists > 1 && b->f.max != LIMIT_NO)
+        return refuse_exists(b, "maxProperties",
+                             "beside properties that must be against "
+                             "a rule");
     return rc;
 }
 

@@ -366,6 +366,10 @@ ST_NODISCARD int strings_dfa(compiler *c, const ids *literals, dfa **ret, st_err
  * that no finite value fits. */
 ST_NODISCARD int goals_trim(compiler *c, goal_id root, st_err *err);
 
+/* ---- schema_unique.c */
+
+ST_NODISCARD int unique_check(compiler *c, st_err *err); /* of the finished schema */
+
 /* ---- schema.c */
 
 struct schema {
