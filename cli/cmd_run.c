@@ -4,6 +4,7 @@
  * turn, after -n tokens, or at the end of the context. */
 #include "cli/hold.h"
 #include "cli/open.h"
+#include "cli/tools.h"
 
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -15,7 +16,9 @@ typedef struct talk { /* what all prompts of a run share */
     lm *lm;
     sampler_opts how;
     hold hold;
-    char *system; /* with what the model is told about the grammar; NULL: none */
+    cli_tools tools;
+    called called; /* the functions of the row under way; its set NULL: none */
+    char *system;  /* with what the model is told about the grammar; NULL: none */
     uint32_t max_new;
     bool raw; /* the prompt is not put into the chat template */
     bool stream;
@@ -210,11 +213,56 @@ static json_t *text_json(const st_buf *text)
     return value;
 }
 
+/* Functions of a row: its answer is held to content and calls. */
+static int row_open(talk *t, const json_t *row, st_err *err)
+{
+    if (!t->tools.given && !json_object_get(row, "tools"))
+        return 0;
+    if (t->hold.grammar && !t->called.grammar)
+        return st_err_set(err, ST_EINVAL,
+                          "an answer that may call functions is held to nothing else");
+    int rc = called_open(&t->tools, t->lm, row, &t->called, err);
+    t->hold = (hold){.grammar = t->called.grammar, .masker = t->called.masker};
+    return rc;
+}
+
+static void row_close(talk *t)
+{
+    if (t->called.tools)
+        t->hold = (hold){0}; /* what was lent */
+    called_done(&t->called);
+}
+
+/* A prompt as a conversation. */
+static int called_prompt(const talk *t, const json_t *prompt, tok_ids *ids, st_err *err)
+{
+    json_t *turns = json_array();
+    json_t *user = json_pack("{s:s, s:O}", "role", "user", "content", prompt);
+    int rc = turns && user ? 0 : ST_ENOMEM;
+    if (t->system)
+        rc |= json_array_append_new(
+            turns, json_pack("{s:s, s:s}", "role", "system", "content", t->system));
+    rc |= json_array_append(turns, user);
+    rc = rc ? st_err_set(err, ST_ENOMEM, "no memory for a prompt")
+            : called_encode(&t->called, t->lm, turns, ids, err);
+    json_decref(user);
+    json_decref(turns);
+    return rc;
+}
+
 static int row_encode(const talk *t, const json_t *row, const json_t **ret_input,
                       tok_ids *ids, st_err *err)
 {
     const json_t *prompt = json_object_get(row, "prompt");
     const json_t *messages = json_object_get(row, "messages");
+    if (t->called.set && json_is_string(prompt) && !messages) {
+        *ret_input = prompt;
+        return called_prompt(t, prompt, ids, err);
+    }
+    if (t->called.set && json_is_array(messages) && !prompt) {
+        *ret_input = last_said(messages);
+        return called_encode(&t->called, t->lm, messages, ids, err);
+    }
     if (json_is_string(prompt) && !messages) {
         *ret_input = prompt;
         return prompt_encode(t, json_string_value(prompt), json_string_length(prompt),
@@ -228,6 +276,20 @@ static int row_encode(const talk *t, const json_t *row, const json_t **ret_input
                       "a row has either a string \"prompt\" or an array \"messages\"");
 }
 
+static int called_print(const reply *r, st_err *err)
+{
+    json_t *answer = NULL;
+    int rc = called_read(&r->talk->called, &r->text, &answer, err);
+    if (rc == 0 &&
+        (json_object_set_new(answer, "prompt_tokens",
+                             json_integer((json_int_t)r->n_prompt)) ||
+         json_object_set_new(answer, "tokens", json_integer((json_int_t)r->n_new)))) {
+        json_decref(answer);
+        rc = st_err_set(err, ST_ENOMEM, "no memory for an answer");
+    }
+    return rc < 0 ? rc : cli_print_json(answer, err);
+}
+
 static int row_print(const reply *r, st_err *err)
 {
     const char *finish = r->stopped ? "stop" : "length";
@@ -237,6 +299,8 @@ static int row_print(const reply *r, st_err *err)
                                         "prompt_tokens", (int)r->n_prompt, "tokens",
                                         (int)r->n_new, "finish", finish),
                               err);
+    if (r->talk->called.set)
+        return called_print(r, err);
     return cli_print_json(json_pack("{s:o?, s:i, s:i, s:s}", "text", text_json(&r->text),
                                     "prompt_tokens", (int)r->n_prompt, "tokens",
                                     (int)r->n_new, "finish", finish),
@@ -251,7 +315,9 @@ static int row_answer(void *arg, json_t *row, size_t line, st_err *err)
     reply r = {0};
     (void)line;
     st_buf_init(&r.text, 16 << 20);
-    int rc = row_encode(t, row, &input, &ids, err);
+    int rc = row_open(t, row, err);
+    if (rc == 0)
+        rc = row_encode(t, row, &input, &ids, err);
     if (rc == 0)
         rc =
             answer(t, &ids, json_string_value(input), json_string_length(input), &r, err);
@@ -263,6 +329,7 @@ static int row_answer(void *arg, json_t *row, size_t line, st_err *err)
         rc = row_print(&r, err);
     st_buf_done(&r.text);
     tok_ids_done(&ids);
+    row_close(t);
     return rc;
 }
 
@@ -281,6 +348,14 @@ static int operand_answer(talk *t, const char *prompt, st_err *err)
         st_err_set(err, ST_EINVAL, "no prompt");
         st_err_hint(err, "give the prompt, or rows with --jsonl");
         return ST_EINVAL;
+    }
+    if (t->tools.given) { /* as a row */
+        json_t *row =
+            json_pack("{s:o?}", "prompt", cli_json_text(prompt, strlen(prompt)));
+        int rc = row ? row_answer(t, row, 1, err)
+                     : st_err_set(err, ST_ENOMEM, "no memory for a prompt");
+        json_decref(row);
+        return rc < 0 || t->rc == 0 ? rc : st_err_set(err, t->rc, "the answer was cut");
     }
     t->stream = !t->hold.grammar; /* what is held is shown when it is known to fit */
     st_buf_init(&r.text, 16 << 20);
@@ -350,9 +425,14 @@ static int run(cli_args *args, st_err *err)
     talk t = {.raw = cli_flag(args, "raw")};
     int rc = how_read(args, &t, err);
     if (rc == 0)
+        rc = cli_tools_read(args, &t.tools, err);
+    if (rc == 0 && t.raw && t.tools.given)
+        rc =
+            st_err_set(err, ST_EINVAL, "--raw has no functions: they need a chat format");
+    if (rc == 0)
         rc = cli_open_model(args, &t.lm, err);
     if (rc < 0)
-        return rc;
+        goto out;
     if (!model_about(t.lm->model)->has_head) {
         rc = st_err_set(err, ST_EUNSUPPORTED, "the model '%s' gives no logits",
                         model_about(t.lm->model)->arch);
@@ -374,6 +454,7 @@ out:
     sched_free(t.sched);
     st_free(t.system);
     hold_done(&t.hold);
+    cli_tools_done(&t.tools);
     lm_close(t.lm);
     return rc;
 }
@@ -392,6 +473,7 @@ static const cli_option flags[] = {
     {"presence-penalty", 0, "X", "Lower the scores of tokens that occurred by X."},
     {"seed", 0, "N", "The same seed draws the same text (0)."},
     CLI_HOLD_OPTIONS,
+    CLI_TOOLS_OPTIONS,
     {"jsonl", 0, NULL,
      "Read rows {\"prompt\"} or {\"messages\"}; write rows {\"text\"}."},
     {"input", 'i', "FILE", "Where the rows are; standard input when not given."},
@@ -409,7 +491,12 @@ const cli_command cli_run = {
         "spells is data: it cannot end the turn or begin another. A held answer is "
         "printed when "
         "it is whole and was checked once more, else it is an error; a row then has "
-        "\"error\" in place of \"text\".",
+        "\"error\" in place of \"text\".\n"
+        "With --tools the answer is one line of JSON: \"content\", and \"tool_calls\" "
+        "as in OpenAI's API. A call names a function of the file, and its arguments fit "
+        "the function's parameters: the model can write nothing else. A row of --jsonl "
+        "may have \"tools\", \"tool_choice\" and \"parallel_tool_calls\" of its own.",
+
     .example =
         "stint run -m smollm2-135m-instruct 'Write one sentence about the sea.'\n"
         "The sea is a vast and mysterious realm that exists beneath the waves, a vast\n"

@@ -362,6 +362,37 @@ static void run_held(void **state)
     assert_int_equal(rc, strstr(output, "\"error\"") ? 8 : 0);
 }
 
+/* A call names a function and fits its schema, in the text of a real model. */
+static void run_calls(void **state)
+{
+    const char *folder = getenv("STINT_MODELS");
+    char model[2048], line[3500];
+    (void)state;
+    if (!is_here(BERT))
+        return;
+    assert_int_equal(stint("run -m " LLAMA " --tools /no/such hello"), 7);
+    assert_int_equal(stint("run -m " LLAMA " --tool-choice none hello"), 2);
+    says("no functions");
+    assert_int_equal(stint("run -m " LLAMA " --tools x --raw hello"), 7);
+    snprintf(model, sizeof model, "%s/smollm2-135m-instruct.gguf",
+             folder ? folder : ".cache/models");
+    if (!is_here(model))
+        return;
+    snprintf(line, sizeof line,
+             "run -m %s -n 80 --jsonl 2>&1 <<'END'\n"
+             "{\"prompt\": \"What is the weather in Oslo?\", \"tool_choice\": "
+             "\"required\", \"tools\": [{\"type\": \"function\", \"function\": "
+             "{\"name\": \"get_weather\", \"parameters\": {\"type\": \"object\", "
+             "\"properties\": {\"place\": {\"enum\": [\"Oslo\", \"Rome\"]}}, "
+             "\"required\": [\"place\"]}}}]}\n"
+             "{\"prompt\": \"Hello\"}\nEND\nexit $?",
+             model);
+    assert_int_equal(stint(line), 0);
+    says("\"name\":\"get_weather\",\"arguments\":\"{\\\"place\\\": \\\"");
+    says("\"finish\":\"tool_calls\"");
+    says("{\"text\":");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +410,7 @@ int main(void)
         cmocka_unit_test(run_prompts),
         cmocka_unit_test(run_rows),
         cmocka_unit_test(run_held),
+        cmocka_unit_test(run_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
