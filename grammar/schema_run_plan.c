@@ -396,7 +396,7 @@ int run_plans(run *r, st_err *err)
     size_t words = FRAME_THREADS;
     for (uint32_t i = 0; rc == 0 && i < r->first[r->n_goals]; i++) {
         rc = make_plan(r, &r->plans[i], &nearest, err);
-        words += r->plans[i].words;
+        words += 2 * (size_t)r->plans[i].words; /* asked for, and counted beside it */
     }
     if (rc < 0)
         return rc;
