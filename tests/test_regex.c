@@ -506,7 +506,7 @@ static size_t random_pattern(st_rng *rng, int depth, char *out)
                 len += strlen(open);
                 len += random_pattern(rng, depth - 1, out + len);
                 out[len++] = ')';
-                if (open[2] == '=' || open[2] == '!')
+                if (strchr(open, '=') || strchr(open, '!'))
                     continue;
             } else {
                 const char *atom = atoms[st_rng_below(rng, ST_COUNT(atoms))];
