@@ -7,7 +7,7 @@
 
 #include "grammar/validate_priv.h"
 
-enum { LOCAL_MAX = 64, HOST_MAX = 253, LABEL_MAX = 63 };
+enum { HOST_MAX = 253, LABEL_MAX = 63 };
 
 static bool scan_date(scan *t)
 {
@@ -156,11 +156,11 @@ bool format_ipv6(const char *text, size_t len)
 }
 
 /* Labels of letters, digits and inner hyphens; beyond ASCII anything where `any` is set.
- */
-static bool is_host(const char *text, size_t len, bool any)
+ * Where the name is one of the DNS, its limits too. */
+static bool is_host(const char *text, size_t len, bool any, bool dns)
 {
     scan t = {text, text + len};
-    if (len == 0 || len > HOST_MAX)
+    if (dns && len > HOST_MAX)
         return false;
     do {
         const char *first = t.s;
@@ -168,9 +168,9 @@ static bool is_host(const char *text, size_t len, bool any)
                scan_peek(&t) == '-' || (any && (unsigned char)scan_peek(&t) >= 0x80))
             t.s++;
         size_t n = (size_t)(t.s - first);
-        if (n == 0 || n > LABEL_MAX || *first == '-' || t.s[-1] == '-')
+        if (n == 0 || (dns && n > LABEL_MAX) || *first == '-' || t.s[-1] == '-')
             return false;
-        if (n >= 4 && (first[0] | 32) == 'x' && (first[1] | 32) == 'n' &&
+        if (dns && n >= 4 && (first[0] | 32) == 'x' && (first[1] | 32) == 'n' &&
             first[2] == '-' && first[3] == '-')
             return false;
     } while (scan_char(&t, '.'));
@@ -179,7 +179,7 @@ static bool is_host(const char *text, size_t len, bool any)
 
 static bool format_hostname(const char *text, size_t len)
 {
-    return is_host(text, len, false);
+    return is_host(text, len, false, true);
 }
 
 static bool is_atom_char(char c, bool any)
@@ -210,14 +210,16 @@ static bool scan_local(scan *t, bool any)
     return scan_char(t, '"');
 }
 
+/* The grammar of RFC 5321, 4.1.2; its sizes (4.5.3.1) are what programs must at least be
+ * able to receive, no part of it. */
 static bool is_mailbox(const char *text, size_t len, bool any)
 {
     scan t = {text, text + len};
-    if (!scan_local(&t, any) || t.s - text > LOCAL_MAX || !scan_char(&t, '@'))
+    if (!scan_local(&t, any) || !scan_char(&t, '@'))
         return false;
     size_t n = (size_t)(t.end - t.s);
     if (scan_peek(&t) != '[')
-        return is_host(t.s, n, any);
+        return is_host(t.s, n, any, false);
     if (n < 3 || t.end[-1] != ']')
         return false;
     if (n > 7 && memcmp(t.s, "[IPv6:", 6) == 0)

@@ -1,4 +1,5 @@
-/* tests/test_formats.c - formats of JSON Schema: by hand, and the official suite's. */
+/* tests/test_formats.c - formats of JSON Schema: by hand, by the official suite, and
+ * beside the validator. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +8,10 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "grammar/json.h"
 #include "grammar/regex.h"
+#include "grammar/validate_priv.h"
 #include "tests/fault.h"
 #include "tests/gz_lines.h"
 #include "tests/here.h"
@@ -235,6 +238,59 @@ static void test_suite(void **state)
     }
 }
 
+/* The validator reads formats another way: both say the same of texts made by walks
+ * through the automaton, and of those with a byte changed. */
+static void compare(const char *name, format_check *check, const dfa *d, st_rng *rng,
+                    uint32_t *n_yes)
+{
+    for (int i = 0; i < 3000; i++) {
+        char text[80];
+        size_t len = 0, most = 1 + st_rng_below(rng, sizeof text - 2);
+        uint32_t s = d->start;
+        for (int tries = 0; len < most && tries < 500; tries++) {
+            uint8_t byte = (uint8_t)st_rng_below(rng, st_rng_below(rng, 8) ? 128 : 256);
+            if (d->label[s] && st_rng_below(rng, 200) == 0)
+                break;
+            if (dfa_step(d, s, byte) == DFA_DEAD)
+                continue;
+            s = dfa_step(d, s, byte);
+            text[len++] = (char)byte;
+            tries = 0;
+        }
+        for (int k = 0; k < 3; k++) {
+            bool want = st_utf8_valid(text, len, NULL) && check(text, len);
+            if (accepts(d, text, len) != want)
+                fail_msg("%s: '%.*s': the validator says %d", name, (int)len, text, want);
+            *n_yes += want;
+            if (len > 0)
+                text[st_rng_below(rng, (uint32_t)len)] =
+                    "09aZ-+.:/%@[]?#~xX_ \"\n"[st_rng_below(rng, 23)];
+        }
+    }
+}
+
+static void test_validator(void **state)
+{
+    (void)state;
+    st_rng rng = {10};
+    for (size_t i = 0; i < ST_COUNT(samples); i++) {
+        char quoted[40];
+        const json *name;
+        bool known;
+        uint32_t n_yes = 0;
+        int len = snprintf(quoted, sizeof quoted, "\"%s\"", samples[i].name);
+        assert_int_equal(json_read(quoted, (size_t)len, &name, NULL), 0);
+        format_check *check = format_find(name, &known);
+        assert_non_null(check);
+        dfa *d = format(samples[i].name);
+        compare(samples[i].name, check, d, &rng, &n_yes);
+        if (n_yes < 100)
+            fail_msg("%s: %u accepted", samples[i].name, n_yes);
+        dfa_free(d);
+        json_free(name);
+    }
+}
+
 static int work(void *arg)
 {
     dfa *d = NULL;
@@ -256,7 +312,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples),  cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_calendar), cmocka_unit_test(test_host_lengths),
-        cmocka_unit_test(test_suite),    cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_suite),    cmocka_unit_test(test_validator),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
