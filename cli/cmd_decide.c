@@ -1,5 +1,5 @@
 /* cli/cmd_decide.c - stint decide: answers with probabilities, or a report on them. */
-#include "cli/cli.h"
+#include "cli/extract.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -265,17 +265,58 @@ static int load_rows(const contract *c, const char *input, data_set **ret_set,
     return rc;
 }
 
-static int decide_file(const cli_args *args, const task_opts *opts, st_err *err)
+/* ---- tasks that write ---- */
+
+static int write_rows(const cli_args *args, extraction *x, st_err *err)
+{
+    bool asked = cli_flag(args, "report");
+    data_set *set;
+    int rc = load_rows(extraction_contract(x), cli_get(args, "input"), &set, err);
+    if (rc)
+        return rc;
+    bool report = asked || (!cli_flag(args, "jsonl") && cli_stdout_is_terminal() &&
+                            set->n_labelled);
+    rc = extract_rows(x, set, report, cli_flag(args, "explain"), err);
+    data_free(set);
+    return rc;
+}
+
+/* Takes the contract. */
+static int write_answers(const cli_args *args, contract *c, const task_opts *opts,
+                         st_err *err)
+{
+    static const char *const others[] = {"compare", "bars"};
+    const char *text = cli_operand(args, 1);
+    const extraction_opts how = {.n_threads = opts->n_threads,
+                                 .zero_shot = opts->zero_shot,
+                                 .artifact = opts->artifact};
+    extraction *x;
+    for (size_t i = 0; i < ST_COUNT(others); i++) {
+        if (!cli_get(args, others[i]) && !cli_flag(args, others[i]))
+            continue;
+        contract_free(c);
+        return st_err_set(err, ST_EINVAL,
+                          "decide: --%s goes with questions that have options",
+                          others[i]);
+    }
+    int rc = extraction_open(c, &how, &x, err);
+    if (rc)
+        return rc;
+    bool json = cli_flag(args, "jsonl") || !cli_stdout_is_terminal();
+    rc = text ? extract_text(x, text, json, cli_flag(args, "explain"), err)
+              : write_rows(args, x, err);
+    extraction_close(x);
+    return rc;
+}
+
+static int decide_file(const cli_args *args, const contract *c, const task_opts *opts,
+                       st_err *err)
 {
     const char *path = cli_operand(args, 0);
-    contract *c;
     data_set *set = NULL;
     uint64_t bars = 0;
     bool compare = cli_flag(args, "compare");
-    int rc = contract_load(path, &c, err);
-    if (rc)
-        return rc;
-    rc = cli_u64(args, "bars", 0, 0, 1000, &bars, err);
+    int rc = cli_u64(args, "bars", 0, 0, 1000, &bars, err);
     if (rc == 0)
         rc = load_rows(c, cli_get(args, "input"), &set, err);
     if (rc == 0) {
@@ -286,7 +327,18 @@ static int decide_file(const cli_args *args, const task_opts *opts, st_err *err)
                            : decide_rows(path, opts, set, cli_flag(args, "explain"), err);
     }
     data_free(set);
-    contract_free(c);
+    return rc;
+}
+
+static int decide_text_operand(const cli_args *args, const task_opts *opts, st_err *err)
+{
+    task *t;
+    int rc = task_open(cli_operand(args, 0), opts, &t, err);
+    if (rc)
+        return rc;
+    bool json = cli_flag(args, "jsonl") || !cli_stdout_is_terminal();
+    rc = decide_text(t, cli_operand(args, 1), json, cli_flag(args, "explain"), err);
+    task_close(t);
     return rc;
 }
 
@@ -312,21 +364,21 @@ static int run(cli_args *args, st_err *err)
     task_opts opts = {.zero_shot = cli_flag(args, "zero-shot"),
                       .artifact = cli_get(args, "fitted")};
     uint64_t threads;
-    task *t;
+    contract *c;
     int rc = cli_u64(args, "threads", 0, 1, 1024, &threads, err);
     if (rc == 0)
         rc = check_options(args, err);
     if (rc)
         return rc;
     opts.n_threads = (unsigned)threads;
-    if (cli_n_operands(args) == 1)
-        return decide_file(args, &opts, err);
-    rc = task_open(cli_operand(args, 0), &opts, &t, err);
+    rc = contract_load(cli_operand(args, 0), &c, err);
     if (rc)
         return rc;
-    bool json = cli_flag(args, "jsonl") || !cli_stdout_is_terminal();
-    rc = decide_text(t, cli_operand(args, 1), json, cli_flag(args, "explain"), err);
-    task_close(t);
+    if (contract_writes(c))
+        return write_answers(args, c, &opts, err);
+    rc = cli_n_operands(args) == 1 ? decide_file(args, c, &opts, err)
+                                   : decide_text_operand(args, &opts, err);
+    contract_free(c);
     return rc;
 }
 
@@ -367,6 +419,12 @@ const cli_command cli_decide = {
         "experts and id.  A row without an answer has error and line instead, and the "
         "exit "
         "status is not 0.\n\n"
+        "A task of type extract or draft gives output (the object), text (a draft's), "
+        "fields (a probability for each), route (few-shot, zero-shot), examples (how "
+        "many "
+        "were shown), accepted (all checks hold), checks (those that fail), repaired "
+        "(the "
+        "second attempt is given), version, tokens, steps and us.\n\n"
         "On a terminal labelled rows give a report unless --jsonl is given.",
     .example = "stint decide examples/support/task.yaml \"where is my parcel\"\n"
                "where is my parcel\n"

@@ -1,6 +1,7 @@
 /* cli/cmd_fit.c - stint fit: learn experts from a task's examples and write them down. */
 #include "cli/cli.h"
 
+#include "task/extract_fit.h"
 #include "task/fitting.h"
 #include <stdio.h>
 
@@ -134,10 +135,90 @@ static void print_text(const fitting *f)
     printf("\nwritten: %s (%.1f s)\n", f->path, r->seconds);
 }
 
+/* ---- tasks that write ---- */
+
+static const char *ways_text(const extract_way *way)
+{
+    static const char *const texts[] = {
+        [SHOTS_FIXED] = "fixed",
+        [SHOTS_WORDS] = "nearest by words",
+        [SHOTS_MODEL] = "nearest by encoder",
+    };
+    return way->n_shots ? texts[way->find] : "";
+}
+
+static void print_ways(const extract_fit *f)
+{
+    printf("%s, on %u rows\n", f->model, f->n_rows);
+    printf("%8s %-20s %8s %8s  %12s\n", "examples", "", "F1", "answers", "a row");
+    for (uint32_t i = 0; i < f->n_trials; i++) {
+        const extract_trial *t = &f->trials[i];
+        printf("%8u %-20s %8.3f %8u  %9.1f ms%s\n", t->way.n_shots, ways_text(&t->way),
+               fields_f1(&t->fields), f->n_rows - t->n_refused, t->us / 1000,
+               i == f->best ? "  (chosen)" : "");
+    }
+    if (f->n_fields)
+        printf("\nprobabilities: %u of %u fields are right; NLL %.3f by the model's own, "
+               "%.3f fitted\n",
+               f->n_right, f->n_fields, f->nll_before, f->nll_after);
+    else
+        printf("\nprobabilities: too little to learn from; they are the model's own\n");
+    printf("\nwritten: %s (%.1f s)\n", f->path, f->seconds);
+}
+
+static int print_ways_json(const extract_fit *f, st_err *err)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < f->n_trials; i++) {
+        const extract_trial *t = &f->trials[i];
+        json_array_append_new(
+            list,
+            json_pack("{s:i, s:s, s:f, s:i, s:f, s:b}", "examples", (int)t->way.n_shots,
+                      "by", shots_way_name(t->way.find), "f1", fields_f1(&t->fields),
+                      "refused", (int)t->n_refused, "us", t->us, "chosen", i == f->best));
+    }
+    return cli_print_json(json_pack("{s:s, s:s, s:i, s:o, s:{s:i, s:i, s:f, s:f}, s:f}",
+                                    "artifact", f->path, "model", f->model, "rows",
+                                    (int)f->n_rows, "ways", list, "probabilities",
+                                    "fields", (int)f->n_fields, "right", (int)f->n_right,
+                                    "nll_before", f->nll_before, "nll_after",
+                                    f->nll_after, "seconds", f->seconds),
+                          err);
+}
+
+/* Takes the contract. */
+static int fit_writer(const cli_args *args, contract *c, unsigned n_threads, st_err *err)
+{
+    static const char *const others[] = {"no-words",   "no-heads", "no-neighbours",
+                                         "no-readout", "folds",    "seed"};
+    st_progress progress = cli_progress();
+    const extract_fit_opts opts = {
+        .n_threads = n_threads, .artifact = cli_get(args, "out"), .progress = &progress};
+    extract_fit *f;
+    for (size_t i = 0; i < ST_COUNT(others); i++) {
+        if (!cli_flag(args, others[i]))
+            continue;
+        contract_free(c);
+        return st_err_set(err, ST_EINVAL,
+                          "fit: --%s goes with questions that have options", others[i]);
+    }
+    int rc = extract_fit_run(c, &opts, &f, err);
+    cli_progress_end();
+    if (rc)
+        return rc;
+    if (cli_flag(args, "json"))
+        rc = print_ways_json(f, err);
+    else
+        print_ways(f);
+    extract_fit_free(f);
+    return rc;
+}
+
 static int run(cli_args *args, st_err *err)
 {
     st_progress progress = cli_progress();
     uint64_t threads, folds, seed;
+    contract *c;
     fitting *f;
     fitting_opts opts = {
         .fit = {.no_words = cli_flag(args, "no-words"),
@@ -157,6 +238,12 @@ static int run(cli_args *args, st_err *err)
     opts.fit.n_threads = (unsigned)threads;
     opts.fit.n_folds = (uint32_t)folds;
     opts.fit.seed = seed;
+    rc = contract_load(cli_operand(args, 0), &c, err);
+    if (rc)
+        return rc;
+    if (contract_writes(c))
+        return fit_writer(args, c, (unsigned)threads, err);
+    contract_free(c);
     rc = fitting_run(cli_operand(args, 0), &opts, &f, err);
     cli_progress_end();
     if (rc)
@@ -197,6 +284,9 @@ const cli_command cli_fit = {
         "asked "
         "(label texts free or held to, codes or names, PMI, rotations, temperature) is "
         "chosen on data.dev, or on data.train where there is no dev.\n\n"
+        "A task of type extract or draft: how many examples are shown and how they are "
+        "found is chosen by the F1 of fields on data.dev, and what the scores of a field "
+        "are worth is learnt on rows of both.\n\n"
         "The result is one file, bound to the digests of contract, weights and "
         "tokenizers; "
         "`stint decide` refuses it with any other.",

@@ -13,6 +13,7 @@
     X("Work on a task", fit)                                                             \
     X("Work on a task", decide)                                                          \
     X("Ask a model", run)                                                                \
+    X("Ask a model", extract)                                                            \
     X("Ask a model", embed)                                                              \
     X("Look at models", inspect)                                                         \
     X("Look at models", tokenize)                                                        \

@@ -12,6 +12,7 @@
 #include "expert/readout.h"
 #include "task/contract.h"
 #include "task/data.h"
+#include "task/extraction.h"
 #include "task/models.h"
 
 enum {
@@ -63,15 +64,23 @@ static void say_failure(checker *k, const char *topic, const st_err *why)
 static void check_contract(checker *k)
 {
     static const char *const types[] = {
-        [QUESTION_PREDICATE] = "predicate",
-        [QUESTION_CHOICE] = "choice",
-        [QUESTION_SCORE] = "score",
+        [QUESTION_PREDICATE] = "predicate", [QUESTION_CHOICE] = "choice",
+        [QUESTION_SCORE] = "score",         [QUESTION_EXTRACT] = "extract",
+        [QUESTION_DRAFT] = "draft",
     };
     const contract *c = k->c;
-    say(k, CHECK_OK, "contract",
-        "task %s: %s of %u options%s, %u models, %u rules; %.12s", c->name,
-        types[c->question.type], c->question.n_options,
-        c->question.abstain ? " with \"none\"" : "", c->n_models, c->n_rules, c->digest);
+    if (contract_writes(c))
+        say(k, CHECK_OK, "contract",
+            "task %s: %s, a schema of %zu bytes that can be held, %u checks, %u models; "
+            "%.12s",
+            c->name, types[c->question.type], c->output.schema_len, c->output.n_checks,
+            c->n_models, c->digest);
+    else
+        say(k, CHECK_OK, "contract",
+            "task %s: %s of %u options%s, %u models, %u rules; %.12s", c->name,
+            types[c->question.type], c->question.n_options,
+            c->question.abstain ? " with \"none\"" : "", c->n_models, c->n_rules,
+            c->digest);
 }
 
 /* ---- data ---- */
@@ -98,6 +107,44 @@ static void note_labels(checker *k, unsigned split, const data_set *set)
         say(k, CHECK_WARNING, split_names[split],
             "%u of %u labels have fewer than %d rows, among them '%s'", n_rare,
             q->n_options, FEW_ROWS, q->options[rare].value);
+}
+
+/* Outputs against the schema; and against the checks, which an answer would fail too. */
+static int note_outputs(checker *k, unsigned split, const data_set *set)
+{
+    const contract_output *o = &k->c->output;
+    st_err why = {0};
+    uint32_t n_failing = 0;
+    size_t line = 0;
+    int rc = extract_rows_check(k->c, set, &why);
+    if (rc == ST_ENOMEM)
+        return st_err_set(k->err, rc, "%s", why.message);
+    if (rc) {
+        say_failure(k, split_names[split], &why);
+        return 0;
+    }
+    for (uint32_t i = 0; i < set->n && rc == 0; i++) {
+        const data_row *row = &set->rows[i];
+        check_fault faults[CHECK_MAX_FAULTS];
+        uint32_t n = 0;
+        fields f;
+        rc = fields_read(row->output, row->output_len, &f, k->err);
+        if (rc)
+            break;
+        rc = checks_run(o->checks, o->n_checks, row->text, row->len, &f, faults, &n,
+                        k->err);
+        fields_done(&f);
+        n_failing += n > 0;
+        line = n && !line ? row->line : line;
+    }
+    if (rc == 0)
+        say(k, CHECK_OK, split_names[split], "%u rows, every output is of the schema",
+            set->n);
+    if (n_failing)
+        say(k, CHECK_WARNING, split_names[split],
+            "%u outputs fail the contract's own checks, the first on line %zu", n_failing,
+            line);
+    return rc;
 }
 
 static void note_rows(checker *k, unsigned split, const data_set *set)
@@ -143,8 +190,13 @@ static int check_split(checker *k, unsigned split, const char *name)
         return 0;
     }
     note_rows(k, split, k->splits[split]);
-    if (k->splits[split]->n)
+    if (k->splits[split]->n && contract_writes(k->c)) {
+        rc = note_outputs(k, split, k->splits[split]);
+        if (rc)
+            return rc;
+    } else if (k->splits[split]->n) {
         note_labels(k, split, k->splits[split]);
+    }
     return note_repeats(k, split, k->splits[split]);
 }
 
@@ -236,7 +288,7 @@ static int check_model(checker *k, const char *name, unsigned n_threads)
     const model_info *m = model_about(l->model);
     say(k, CHECK_OK, name, "%s, %.1f million parameters, %u layers; %s", m->arch,
         (double)m->n_params / 1e6, m->n_layers, l->path);
-    if (m->causal && m->has_head)
+    if (m->causal && m->has_head && !contract_writes(k->c))
         rc = check_replies(k, name, l);
     lm_close(l);
     return rc;
@@ -250,7 +302,8 @@ static int check_artifact(checker *k)
     if (!path)
         return st_err_set(k->err, ST_ENOMEM, "%s: out of memory", k->c->path);
     if (access(path, F_OK)) {
-        say(k, CHECK_OK, "fit", "nothing is fitted yet: decisions are zero-shot");
+        say(k, CHECK_OK, "fit", "nothing is fitted yet%s",
+            contract_writes(k->c) ? "" : ": decisions are zero-shot");
     } else if (artifact_open(path, &a, &why)) {
         say_failure(k, "fit", &why);
     } else if (strcmp(artifact_contract(a), k->c->digest)) {

@@ -104,7 +104,7 @@ static int copy_models(artifact *a, const artifact_model *models, uint32_t n)
 
 static int copy_options(artifact *a, const question *q)
 {
-    a->options = st_zalloc_n(q->n_options, sizeof *a->options);
+    a->options = st_zalloc_n(q->n_options + 1u, sizeof *a->options);
     if (!a->options)
         return ST_ENOMEM;
     a->n_options = q->n_options;
@@ -124,8 +124,8 @@ int artifact_new(const char *contract, const question *q, const artifact_model *
     if (n_models > ARTIFACT_MAX_MODELS)
         return st_err_set(err, ST_ELIMIT, "artifact: %u models, at most %d", n_models,
                           ARTIFACT_MAX_MODELS);
-    if (q->n_options == 0 || q->n_options > QUESTION_MAX_OPTIONS)
-        return st_err_set(err, ST_EINVAL, "artifact: %u options, 1 to %d are possible",
+    if (q->n_options > QUESTION_MAX_OPTIONS)
+        return st_err_set(err, ST_EINVAL, "artifact: %u options, at most %d",
                           q->n_options, QUESTION_MAX_OPTIONS);
     artifact *a = st_zalloc_n(1, sizeof *a);
     if (!a || copy_models(a, models, n_models) || copy_options(a, q)) {

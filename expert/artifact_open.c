@@ -231,6 +231,8 @@ static int load_experts(load *t)
     int code = list ? 0 : ST_EFORMAT;
     if (!code && (!json_is_array(list) || json_array_size(list) > ARTIFACT_MAX_EXPERTS))
         code = bad(t, "its list of experts is none, or too long");
+    if (!code && json_array_size(list) && t->a->n_options == 0)
+        code = bad(t, "experts without options");
     for (t->expert = 0; !code && t->expert < json_array_size(list); t->expert++) {
         t->a->n_experts++;
         code = load_expert(t, json_array_get(list, t->expert), &t->a->experts[t->expert]);
@@ -244,11 +246,11 @@ static int load_options(load *t)
     json_t *list = meta_json(t, "stint.options");
     size_t n = json_array_size(list);
     int code = 0;
-    if (!list || n == 0 || n > QUESTION_MAX_OPTIONS) {
+    if (!list || !json_is_array(list) || n > QUESTION_MAX_OPTIONS) {
         json_decref(list);
-        return bad(t, "its list of options is empty or too long");
+        return bad(t, "its list of options is none, or too long");
     }
-    t->a->options = st_zalloc_n(n, sizeof *t->a->options);
+    t->a->options = st_zalloc_n(n + 1, sizeof *t->a->options);
     if (!t->a->options)
         code = st_err_set(t->err, ST_ENOMEM, "artifact: out of memory");
     for (size_t i = 0; !code && i < n; i++) {

@@ -18,6 +18,8 @@ typedef enum question_type {
     QUESTION_PREDICATE,
     QUESTION_CHOICE,
     QUESTION_SCORE,
+    QUESTION_EXTRACT, /* no options: the model writes an object */
+    QUESTION_DRAFT,   /* no options: the model fills the slots of a text */
 } question_type;
 
 typedef struct question_option {

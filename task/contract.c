@@ -11,159 +11,27 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "task/checks.h"
+#include "task/contract_read.h"
+#include "task/draft.h"
 #include "task/near.h"
 #include "task/rules.h"
-#include "task/yaml.h"
-
-typedef struct reader {
-    contract *c;
-    st_err *err;
-    const yaml_node *rules; /* read last: answers need the options */
-    const yaml_node *abstain;
-    const yaml_node *choices;
-    const yaml_node *levels;
-    uint32_t rule; /* the rule or the option being read */
-    question_option *option;
-} reader;
-
-typedef struct key_row {
-    const char *name;
-    int (*take)(reader *r, const yaml_node *value);
-    bool required;
-} key_row;
-
-/* Keys of the whole design that this version refuses rather than ignores. */
-static const char *const later_keys[] = {"accept", "escalate", "checks", "on_no_answer",
-                                         "keep"};
 
 static const char *const type_names[] = {
-    [QUESTION_PREDICATE] = "predicate",
-    [QUESTION_CHOICE] = "choice",
-    [QUESTION_SCORE] = "score",
+    [QUESTION_PREDICATE] = "predicate", [QUESTION_CHOICE] = "choice",
+    [QUESTION_SCORE] = "score",         [QUESTION_EXTRACT] = "extract",
+    [QUESTION_DRAFT] = "draft",
 };
 static const char *const too_long_names[] = {
     [CONTRACT_REJECT] = "reject",
     [CONTRACT_TRUNCATE_MIDDLE] = "truncate_middle",
 };
 
-static void list_names(char *text, size_t size, const char *const *names, size_t n)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < n && used < size; i++) {
-        int more = snprintf(text + used, size - used, "%s%s", i ? ", " : "", names[i]);
-        used += more > 0 ? (size_t)more : 0;
-    }
-}
-
-static int fail_name(reader *r, const yaml_node *node, bool is_key, const char *what,
-                     const char *const *names, size_t n)
-{
-    char list[160];
-    const char *text = is_key ? node->key : node->text;
-    list_names(list, sizeof list, names, n);
-    int (*fail)(const yaml *, const yaml_node *, st_err *, const char *, ...) =
-        is_key ? yaml_fail_key : yaml_fail;
-    int rc = fail(r->c->source, node, r->err, "unknown %s '%.40s'; expected one of: %s",
-                  what, text, list);
-    near_hint(r->err, text, names, n);
-    return rc;
-}
-
-/* Refuse keys that `rows` does not have. */
-static int fail_unknown(reader *r, const yaml_node *node, const char *place,
-                        const key_row *rows, size_t n)
-{
-    const char *names[16];
-    char what[80];
-    for (size_t i = 0; i < ST_COUNT(later_keys); i++)
-        if (strcmp(node->key, later_keys[i]) == 0)
-            return yaml_fail_key(r->c->source, node, r->err,
-                                 "key '%s' is not supported by this version", node->key);
-    for (size_t i = 0; i < n; i++)
-        names[i] = rows[i].name;
-    snprintf(what, sizeof what, "key in %s", place);
-    return fail_name(r, node, true, what, names, n);
-}
-
-static int read_map(reader *r, const yaml_node *map, const char *place,
-                    const key_row *rows, size_t n)
-{
-    if (map->kind != YAML_MAP)
-        return yaml_fail(r->c->source, map, r->err, "%s is a %s; expected a mapping",
-                         place, yaml_type(map));
-    for (const yaml_node *child = map->first; child; child = child->next) {
-        size_t i = 0;
-        while (i < n && strcmp(rows[i].name, child->key))
-            i++;
-        if (i == n)
-            return fail_unknown(r, child, place, rows, n);
-        int rc = rows[i].take(r, child);
-        if (rc)
-            return rc;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (rows[i].required && !yaml_find(map, rows[i].name))
-            return yaml_fail(r->c->source, map, r->err, "%s has no key '%s'", place,
-                             rows[i].name);
-    return 0;
-}
-
-/* A string that says something.  What YAML reads as another type needs quotes. */
-static int read_string(reader *r, const yaml_node *node, const char *what,
-                       const char **ret)
-{
-    const char *type = yaml_type(node);
-    if (strcmp(type, "string")) {
-        int rc = yaml_fail(r->c->source, node, r->err, "%s is a %s; expected a string",
-                           what, type);
-        if (node->kind == YAML_SCALAR && node->text[0])
-            st_err_hint(r->err, "put it in quotes if the text is meant: \"%.40s\"",
-                        node->text);
-        return rc;
-    }
-    if (node->text[strspn(node->text, " \t\r\n")] == '\0')
-        return yaml_fail(r->c->source, node, r->err, "%s is empty", what);
-    *ret = node->text;
-    return 0;
-}
-
-static int read_bool(reader *r, const yaml_node *node, const char *what, bool *ret)
-{
-    if (strcmp(yaml_type(node), "boolean"))
-        return yaml_fail(r->c->source, node, r->err, "%s is a %s; expected true or false",
-                         what, yaml_type(node));
-    *ret = node->text[0] == 't' || node->text[0] == 'T';
-    return 0;
-}
-
-static int read_enum(reader *r, const yaml_node *node, const char *what,
-                     const char *const *names, size_t n, unsigned *ret)
-{
-    const char *text;
-    int rc = read_string(r, node, what, &text);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *ret = (unsigned)i;
-            return 0;
-        }
-    return fail_name(r, node, false, what, names, n);
-}
-
-static int expect_list(reader *r, const yaml_node *node, const char *what)
-{
-    if (node->kind == YAML_LIST)
-        return 0;
-    return yaml_fail(r->c->source, node, r->err, "%s is a %s; expected a list", what,
-                     yaml_type(node));
-}
-
 static int take_name(reader *r, const yaml_node *value)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    int rc = read_string(r, value, "task", &r->c->name);
+    int rc = reader_string(r, value, "task", &r->c->name);
     if (rc)
         return rc;
     size_t len = strlen(value->text);
@@ -178,12 +46,12 @@ static int take_name(reader *r, const yaml_node *value)
 static int take_models(reader *r, const yaml_node *value)
 {
     contract *c = r->c;
-    int rc = expect_list(r, value, "models");
+    int rc = reader_list(r, value, "models");
     for (const yaml_node *m = value->first; m && rc == 0; m = m->next) {
         if (c->n_models == CONTRACT_MAX_MODELS)
             return yaml_fail(c->source, m, r->err, "more than %d models",
                              CONTRACT_MAX_MODELS);
-        rc = read_string(r, m, "a model", &c->models[c->n_models]);
+        rc = reader_string(r, m, "a model", &c->models[c->n_models]);
         for (uint32_t i = 0; rc == 0 && i < c->n_models; i++)
             if (strcmp(c->models[i], m->text) == 0)
                 rc = yaml_fail(c->source, m, r->err, "model '%.80s' is here twice",
@@ -196,13 +64,8 @@ static int take_models(reader *r, const yaml_node *value)
 static int take_type(reader *r, const yaml_node *value)
 {
     unsigned type = 0;
-    if (value->kind == YAML_SCALAR &&
-        (strcmp(value->text, "extract") == 0 || strcmp(value->text, "draft") == 0))
-        return yaml_fail(r->c->source, value, r->err,
-                         "question type '%s' is not supported by this version",
-                         value->text);
     int rc =
-        read_enum(r, value, "question type", type_names, ST_COUNT(type_names), &type);
+        reader_enum(r, value, "question type", type_names, ST_COUNT(type_names), &type);
     if (rc == 0)
         r->c->question.type = (question_type)type;
     return rc;
@@ -210,7 +73,7 @@ static int take_type(reader *r, const yaml_node *value)
 
 static int take_instructions(reader *r, const yaml_node *value)
 {
-    return read_string(r, value, "instructions", &r->c->question.instructions);
+    return reader_string(r, value, "instructions", &r->c->question.instructions);
 }
 
 static int take_choices(reader *r, const yaml_node *value)
@@ -228,17 +91,17 @@ static int take_levels(reader *r, const yaml_node *value)
 static int take_abstain(reader *r, const yaml_node *value)
 {
     r->abstain = value;
-    return read_bool(r, value, "abstain", &r->c->question.abstain);
+    return reader_bool(r, value, "abstain", &r->c->question.abstain);
 }
 
 static int take_value(reader *r, const yaml_node *value)
 {
-    return read_string(r, value, "the label", &r->option->value);
+    return reader_string(r, value, "the label", &r->option->value);
 }
 
 static int take_description(reader *r, const yaml_node *value)
 {
-    return read_string(r, value, "the description", &r->option->description);
+    return reader_string(r, value, "the description", &r->option->description);
 }
 
 /* One option, {value|label, description?}; it may not repeat an earlier one. */
@@ -250,7 +113,7 @@ static int read_option(reader *r, const yaml_node *node, const char *key,
     contract *c = r->c;
     *to = (question_option){0};
     r->option = to;
-    int rc = read_map(r, node, "an option", rows, ST_COUNT(rows));
+    int rc = reader_map(r, node, "an option", rows, ST_COUNT(rows));
     if (rc)
         return rc;
     const yaml_node *value = yaml_find(node, key);
@@ -270,7 +133,7 @@ static int read_options(reader *r, const yaml_node *list, const char *what,
 {
     contract *c = r->c;
     bool none = c->question.abstain;
-    int rc = expect_list(r, list, what);
+    int rc = reader_list(r, list, what);
     if (rc)
         return rc;
     if (list->n < 2u - none || list->n > most - none)
@@ -303,67 +166,102 @@ static int set_predicate_options(reader *r)
     return 0;
 }
 
-/* The options that the type needs, and none that it has no use for. */
-static int finish_question(reader *r, const yaml_node *node)
+/* Refuse a key that the type has no use for. */
+static int refuse_extra(reader *r)
 {
     question_type type = r->c->question.type;
-    const char *name = type_names[type];
-    const yaml_node *extra = NULL;
-    if (type != QUESTION_CHOICE)
-        extra = r->choices ? r->choices : r->abstain;
-    if (!extra && type != QUESTION_SCORE)
-        extra = r->levels;
-    if (extra)
-        return yaml_fail_key(r->c->source, extra, r->err,
-                             "key '%s' does not belong to a question of type %s",
-                             extra->key, name);
-    switch (type) {
+    const struct {
+        const yaml_node *node;
+        bool fits;
+    } keys[] = {
+        {r->choices, type == QUESTION_CHOICE}, {r->abstain, type == QUESTION_CHOICE},
+        {r->levels, type == QUESTION_SCORE},   {r->schema, type == QUESTION_EXTRACT},
+        {r->text, type == QUESTION_DRAFT},     {r->slots, type == QUESTION_DRAFT},
+    };
+    for (size_t i = 0; i < ST_COUNT(keys); i++)
+        if (keys[i].node && !keys[i].fits)
+            return yaml_fail_key(r->c->source, keys[i].node, r->err,
+                                 "key '%s' does not belong to a question of type %s",
+                                 keys[i].node->key, type_names[type]);
+    return 0;
+}
+
+static int fail_missing(reader *r, const yaml_node *node, const char *key)
+{
+    return yaml_fail(r->c->source, node, r->err, "question has no key '%s'", key);
+}
+
+/* What the type needs, and nothing that it has no use for. */
+static int finish_question(reader *r, const yaml_node *node)
+{
+    question *q = &r->c->question;
+    int rc = refuse_extra(r);
+    if (rc)
+        return rc;
+    if (!q->instructions && !contract_writes(r->c))
+        return fail_missing(r, node, "instructions");
+    switch (q->type) {
     case QUESTION_PREDICATE:
         return set_predicate_options(r);
     case QUESTION_CHOICE:
         if (r->choices)
             return read_options(r, r->choices, "choices", "value", QUESTION_MAX_OPTIONS);
-        return yaml_fail(r->c->source, node, r->err, "question has no key 'choices'");
+        return fail_missing(r, node, "choices");
     case QUESTION_SCORE:
         if (r->levels)
             return read_options(r, r->levels, "levels", "label", CONTRACT_MAX_LEVELS);
-        return yaml_fail(r->c->source, node, r->err, "question has no key 'levels'");
+        return fail_missing(r, node, "levels");
+    case QUESTION_EXTRACT:
+        return r->schema ? reader_extract(r) : fail_missing(r, node, "schema");
+    case QUESTION_DRAFT:
+        if (!r->text || !r->slots)
+            return fail_missing(r, node, r->text ? "slots" : "template");
+        return reader_draft(r);
     }
+    return 0;
+}
+
+static int take_schema(reader *r, const yaml_node *value)
+{
+    r->schema = value;
+    return 0;
+}
+
+static int take_template(reader *r, const yaml_node *value)
+{
+    const char *text;
+    r->text = value;
+    return reader_string(r, value, "template", &text);
+}
+
+static int take_slots(reader *r, const yaml_node *value)
+{
+    r->slots = value;
     return 0;
 }
 
 static int take_question(reader *r, const yaml_node *value)
 {
     static const key_row rows[] = {
-        {"type", take_type, true},        {"instructions", take_instructions, true},
-        {"choices", take_choices, false}, {"levels", take_levels, false},
-        {"abstain", take_abstain, false},
+        {"type", take_type, true},          {"instructions", take_instructions, false},
+        {"choices", take_choices, false},   {"levels", take_levels, false},
+        {"abstain", take_abstain, false},   {"schema", take_schema, false},
+        {"template", take_template, false}, {"slots", take_slots, false},
     };
-    int rc = read_map(r, value, "question", rows, ST_COUNT(rows));
+    int rc = reader_map(r, value, "question", rows, ST_COUNT(rows));
     return rc ? rc : finish_question(r, value);
 }
 
 static int take_max_tokens(reader *r, const yaml_node *value)
 {
-    uint32_t n = 0;
-    bool bad = strcmp(yaml_type(value), "number") != 0;
-    for (const char *p = value->text; *p && !bad; p++) {
-        bad = *p < '0' || *p > '9' || n > CONTRACT_MAX_TOKENS;
-        n = n * 10 + (uint32_t)(*p - '0');
-    }
-    if (bad || n == 0 || n > CONTRACT_MAX_TOKENS)
-        return yaml_fail(r->c->source, value, r->err,
-                         "max_tokens is '%.40s'; expected a whole number from 1 to %d",
-                         value->text, CONTRACT_MAX_TOKENS);
-    r->c->max_tokens = n;
-    return 0;
+    return reader_count(r, value, "max_tokens", CONTRACT_MAX_TOKENS, &r->c->max_tokens);
 }
 
 static int take_too_long(reader *r, const yaml_node *value)
 {
     unsigned how = 0;
-    int rc = read_enum(r, value, "on_too_long", too_long_names, ST_COUNT(too_long_names),
-                       &how);
+    int rc = reader_enum(r, value, "on_too_long", too_long_names,
+                         ST_COUNT(too_long_names), &how);
     if (rc == 0)
         r->c->too_long = (contract_too_long)how;
     return rc;
@@ -375,7 +273,7 @@ static int take_input(reader *r, const yaml_node *value)
         {"max_tokens", take_max_tokens, false},
         {"on_too_long", take_too_long, false},
     };
-    int rc = read_map(r, value, "input", rows, ST_COUNT(rows));
+    int rc = reader_map(r, value, "input", rows, ST_COUNT(rows));
     if (rc == 0 && r->c->too_long == CONTRACT_TRUNCATE_MIDDLE && !r->c->max_tokens)
         rc = yaml_fail_key(r->c->source, yaml_find(value, "on_too_long"), r->err,
                            "on_too_long: truncate_middle needs max_tokens");
@@ -384,17 +282,17 @@ static int take_input(reader *r, const yaml_node *value)
 
 static int take_train(reader *r, const yaml_node *value)
 {
-    return read_string(r, value, "train", &r->c->train);
+    return reader_string(r, value, "train", &r->c->train);
 }
 
 static int take_dev(reader *r, const yaml_node *value)
 {
-    return read_string(r, value, "dev", &r->c->dev);
+    return reader_string(r, value, "dev", &r->c->dev);
 }
 
 static int take_golden(reader *r, const yaml_node *value)
 {
-    return read_string(r, value, "golden", &r->c->golden);
+    return reader_string(r, value, "golden", &r->c->golden);
 }
 
 static int take_data(reader *r, const yaml_node *value)
@@ -404,7 +302,7 @@ static int take_data(reader *r, const yaml_node *value)
         {"dev", take_dev, false},
         {"golden", take_golden, false},
     };
-    return read_map(r, value, "data", rows, ST_COUNT(rows));
+    return reader_map(r, value, "data", rows, ST_COUNT(rows));
 }
 
 static int take_rules(reader *r, const yaml_node *value)
@@ -413,11 +311,23 @@ static int take_rules(reader *r, const yaml_node *value)
     return 0;
 }
 
+static int take_checks(reader *r, const yaml_node *value)
+{
+    r->checks = value;
+    return 0;
+}
+
+static int take_output(reader *r, const yaml_node *value)
+{
+    r->output = value;
+    return 0;
+}
+
 static int take_matches(reader *r, const yaml_node *value)
 {
-    contract_rule *rule = &r->c->rules[r->rule];
+    contract_rule *rule = &r->c->rules[r->item];
     st_err why = {0};
-    int rc = read_string(r, value, "matches", &rule->matches);
+    int rc = reader_string(r, value, "matches", &rule->matches);
     if (rc)
         return rc;
     rc = rule_compile(rule->matches, &rule->code, &why);
@@ -429,7 +339,7 @@ static int take_matches(reader *r, const yaml_node *value)
 static int take_if(reader *r, const yaml_node *value)
 {
     static const key_row rows[] = {{"matches", take_matches, true}};
-    return read_map(r, value, "if", rows, ST_COUNT(rows));
+    return reader_map(r, value, "if", rows, ST_COUNT(rows));
 }
 
 /* An answer is an option's value; true and false may stand without quotes in a predicate,
@@ -440,7 +350,7 @@ static int take_answer(reader *r, const yaml_node *value)
     const char *text = value->text;
     bool boolean = strcmp(yaml_type(value), "boolean") == 0;
     if (!(boolean && c->question.type == QUESTION_PREDICATE)) {
-        int rc = read_string(r, value, "answer", &text);
+        int rc = reader_string(r, value, "answer", &text);
         if (rc)
             return rc;
     } else {
@@ -448,7 +358,7 @@ static int take_answer(reader *r, const yaml_node *value)
     }
     int32_t option = contract_option(c, text, strlen(text));
     if (option >= 0) {
-        r->c->rules[r->rule].answer = (uint32_t)option;
+        r->c->rules[r->item].answer = (uint32_t)option;
         return 0;
     }
     const char *names[QUESTION_MAX_OPTIONS];
@@ -464,9 +374,14 @@ static int read_rules(reader *r, const yaml_node *list)
 {
     static const key_row rows[] = {{"if", take_if, true}, {"answer", take_answer, true}};
     contract *c = r->c;
-    int rc = expect_list(r, list, "rules");
+    int rc = reader_list(r, list, "rules");
     if (rc)
         return rc;
+    if (contract_writes(c))
+        return yaml_fail_key(
+            c->source, list, r->err,
+            "rules answer with an option; a question of type %s has none",
+            type_names[c->question.type]);
     if (list->n > CONTRACT_MAX_RULES)
         return yaml_fail(c->source, list, r->err, "%u rules; at most %d", list->n,
                          CONTRACT_MAX_RULES);
@@ -474,10 +389,10 @@ static int read_rules(reader *r, const yaml_node *list)
     if (!c->rules)
         return st_err_set(r->err, ST_ENOMEM, "%s: out of memory", c->path);
     for (const yaml_node *node = list->first; node && rc == 0; node = node->next) {
-        r->rule =
+        r->item =
             c->n_rules++; /* counted first: what is half read is freed with the rest */
-        c->rules[r->rule].line = node->line;
-        rc = read_map(r, node, "a rule", rows, ST_COUNT(rows));
+        c->rules[r->item].line = node->line;
+        rc = reader_map(r, node, "a rule", rows, ST_COUNT(rows));
     }
     return rc;
 }
@@ -488,9 +403,12 @@ static int read_contract(reader *r)
         {"task", take_name, true},         {"models", take_models, false},
         {"question", take_question, true}, {"input", take_input, false},
         {"rules", take_rules, false},      {"data", take_data, false},
+        {"checks", take_checks, false},    {"output", take_output, false},
     };
     const yaml *y = r->c->source;
-    int rc = read_map(r, y->root, "the contract", rows, ST_COUNT(rows));
+    int rc = reader_map(r, y->root, "the contract", rows, ST_COUNT(rows));
+    if (rc == 0)
+        rc = reader_output(r);
     if (rc == 0 && r->rules)
         rc = read_rules(r, r->rules);
     return rc;
@@ -526,15 +444,53 @@ static json_t *describe_rules(const contract *c)
     return list;
 }
 
+static json_t *describe_checks(const contract_output *o)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < o->n_checks; i++) {
+        const check *k = &o->checks[i];
+        json_t *row = json_pack("{s:s, s:b, s:f, s:b, s:s?}", "of", k->text, "rule",
+                                k->rule != NULL, "within", k->within, "verbatim",
+                                k->verbatim, "matches", k->pattern);
+        int failed = !row;
+        if (k->has_min)
+            failed |= json_object_set_new(row, "min", json_real(k->min));
+        if (k->has_max)
+            failed |= json_object_set_new(row, "max", json_real(k->max));
+        if (failed)
+            json_decref(row);
+        if (failed || json_array_append_new(list, row)) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* What a task that writes has beside the others. */
+static int add_output(const contract *c, json_t *whole)
+{
+    const contract_output *o = &c->output;
+    json_t *row =
+        json_pack("{s:s%, s:s?, s:I, s:o}", "schema", o->schema, o->schema_len,
+                  "template", o->draft ? draft_template(o->draft) : NULL, "max_tokens",
+                  (json_int_t)o->max_tokens, "checks", describe_checks(o));
+    return row ? json_object_set_new(whole, "output", row) : -1;
+}
+
 static int digest_contract(contract *c, st_err *err)
 {
     const question *q = &c->question;
-    json_t *whole =
-        json_pack("{s:i, s:s, s:{s:s, s:s, s:o, s:b}, s:{s:I, s:s}, s:o}", "contract", 1,
-                  "task", c->name, "question", "type", type_names[q->type],
-                  "instructions", q->instructions, "options", describe_options(q),
-                  "abstain", q->abstain, "input", "max_tokens", (json_int_t)c->max_tokens,
-                  "on_too_long", too_long_names[c->too_long], "rules", describe_rules(c));
+    json_t *whole = json_pack(
+        "{s:i, s:s, s:{s:s, s:s, s:o, s:b}, s:{s:I, s:s}, s:o}", "contract", 1, "task",
+        c->name, "question", "type", type_names[q->type], "instructions",
+        q->instructions ? q->instructions : "", "options", describe_options(q), "abstain",
+        q->abstain, "input", "max_tokens", (json_int_t)c->max_tokens, "on_too_long",
+        too_long_names[c->too_long], "rules", describe_rules(c));
+    if (whole && contract_writes(c) && add_output(c, whole)) {
+        json_decref(whole);
+        whole = NULL;
+    }
     char *text = whole ? json_dumps(whole, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(whole);
     if (!text)
@@ -587,10 +543,16 @@ void contract_free(contract *c)
     for (uint32_t i = 0; i < c->n_rules; i++)
         rule_free(c->rules[i].code);
     st_free(c->rules);
+    output_done(&c->output);
     st_free(c->options);
     yaml_free(c->source);
     st_free(c->path);
     st_free(c);
+}
+
+bool contract_writes(const contract *c)
+{
+    return c->question.type == QUESTION_EXTRACT || c->question.type == QUESTION_DRAFT;
 }
 
 int32_t contract_option(const contract *c, const char *text, size_t len)

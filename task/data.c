@@ -1,7 +1,7 @@
 /* task/data.c - labelled rows from JSON lines or CSV.
  *
- * Both formats give one `fields` per row; add_row() judges it.  Strings are copied into
- * blocks that the set owns. */
+ * Both formats give one `row_parts` per row; add_row() judges it.  Strings are copied
+ * into blocks that the set owns. */
 #include "task/data.h"
 
 #include <jansson.h>
@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "task/csv.h"
+#include "task/fields.h"
 #include "task/near.h"
 
 enum { BLOCK_BYTES = 256 * 1024 };
@@ -25,7 +26,7 @@ typedef struct data_block { /* strings, one after the other */
     char bytes[];
 } data_block;
 
-typedef struct fields { /* what one row says; views */
+typedef struct row_parts { /* what one row says; views */
     const char *id;
     size_t id_len;
     char id_digits[24]; /* of an integer id */
@@ -36,12 +37,15 @@ typedef struct fields { /* what one row says; views */
     size_t label_len;
     const char *source;
     size_t source_len;
+    const char *output; /* of a task that writes: JSON text; NULL: none */
+    size_t output_len;
     bool both_inputs; /* has "input" and "text" */
-} fields;
+} row_parts;
 
 typedef struct loader {
     data_set *set;
     const question *q;
+    bool writes; /* rows have an "output" and no "label" */
     const data_opts *opts;
     st_map labels; /* value -> option */
     st_map ids;
@@ -151,7 +155,7 @@ static int reject_label(loader *l, size_t line, const char *label)
 }
 
 /* Why the row cannot be used goes to reject(); *ret_bad tells that it did. */
-static int judge_row(loader *l, const fields *f, size_t line, int32_t *ret_label,
+static int judge_row(loader *l, const row_parts *f, size_t line, int32_t *ret_label,
                      bool *ret_bad)
 {
     uint32_t value;
@@ -163,8 +167,8 @@ static int judge_row(loader *l, const fields *f, size_t line, int32_t *ret_label
         return reject(l, line, "has no \"input\" (or \"text\")");
     if (is_blank(f->text, f->len))
         return reject(l, line, "the input is empty");
-    if (!f->label && l->opts->need_labels)
-        return reject(l, line, "has no \"label\"");
+    if (l->opts->need_labels && !(l->writes ? f->output : f->label))
+        return reject(l, line, "has no \"%s\"", l->writes ? "output" : "label");
     if (f->label && !st_map_get(&l->labels, f->label, f->label_len, &value))
         return reject_label(l, line, f->label);
     if (f->label)
@@ -176,7 +180,7 @@ static int judge_row(loader *l, const fields *f, size_t line, int32_t *ret_label
     return 0;
 }
 
-static int add_row(loader *l, const fields *f, size_t line)
+static int add_row(loader *l, const row_parts *f, size_t line)
 {
     data_set *set = l->set;
     data_row row = {.len = f->len, .line = line, .id_number = f->id_number};
@@ -190,12 +194,15 @@ static int add_row(loader *l, const fields *f, size_t line)
     row.text = keep_text(set, f->text, f->len);
     row.id = f->id ? keep_text(set, f->id, f->id_len) : NULL;
     row.source = f->source ? keep_text(set, f->source, f->source_len) : NULL;
-    if (!row.text || (f->id && !row.id) || (f->source && !row.source))
+    row.output = f->output ? keep_text(set, f->output, f->output_len) : NULL;
+    row.output_len = f->output_len;
+    if (!row.text || (f->id && !row.id) || (f->source && !row.source) ||
+        (f->output && !row.output))
         return fail_memory(l);
     if (row.id && st_map_put(&l->ids, row.id, f->id_len, set->n, NULL))
         return fail_memory(l);
     set->rows[set->n++] = row;
-    set->n_labelled += row.label >= 0;
+    set->n_labelled += l->writes ? row.output != NULL : row.label >= 0;
     return 0;
 }
 
@@ -214,7 +221,8 @@ static int take_string(loader *l, const json_t *value, const char *name, size_t 
     return 0;
 }
 
-static int take_id(loader *l, const json_t *value, size_t line, fields *f, bool *ret_bad)
+static int take_id(loader *l, const json_t *value, size_t line, row_parts *f,
+                   bool *ret_bad)
 {
     if (!json_is_integer(value))
         return take_string(l, value, "id", line, &f->id, &f->id_len, ret_bad);
@@ -226,9 +234,39 @@ static int take_id(loader *l, const json_t *value, size_t line, fields *f, bool 
     return 0;
 }
 
-static int add_json_row(loader *l, json_t *row, size_t line)
+/* The text of the member "output" as it is written, so that a number stays 12.50. */
+static int take_output(loader *l, const json_t *value, const char *text, size_t len,
+                       size_t line, row_parts *f, bool *ret_bad)
 {
-    fields f = {0};
+    fields members;
+    st_err why = {0};
+    if (json_is_null(value))
+        return 0;
+    if (!json_is_object(value)) {
+        *ret_bad = true;
+        return reject(l, line, "\"output\" is not an object");
+    }
+    int rc = fields_read(text, len, &members, &why);
+    if (rc == ST_ENOMEM)
+        return fail_memory(l);
+    if (rc) {
+        *ret_bad = true;
+        return reject(l, line, "\"output\": %s", why.message);
+    }
+    for (uint32_t i = 0; i < members.n && !f->output; i++) {
+        const field *m = &members.at[i];
+        if (strcmp(fields_pointer(&members, i), "/output"))
+            continue;
+        f->output = text + m->begin;
+        f->output_len = m->end - m->begin;
+    }
+    fields_done(&members);
+    return 0;
+}
+
+static int add_json_row(loader *l, json_t *row, const char *text, size_t len, size_t line)
+{
+    row_parts f = {0};
     bool bad = false;
     const char *key;
     json_t *value;
@@ -241,7 +279,9 @@ static int add_json_row(loader *l, json_t *row, size_t line)
         f.both_inputs |= is_input && f.text;
         if (is_input)
             rc = take_string(l, value, key, line, &f.text, &f.len, &bad);
-        else if (strcmp(key, "label") == 0)
+        else if (l->writes && strcmp(key, "output") == 0)
+            rc = take_output(l, value, text, len, line, &f, &bad);
+        else if (!l->writes && strcmp(key, "label") == 0)
             rc = take_string(l, value, key, line, &f.label, &f.label_len, &bad);
         else if (strcmp(key, "id") == 0)
             rc = take_id(l, value, line, &f, &bad);
@@ -267,7 +307,7 @@ static int read_jsonl(loader *l, const char *text, size_t len)
             json_t *row = json_loadb(text, (size_t)(stop - text),
                                      JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
             if (row)
-                rc = add_json_row(l, row, line);
+                rc = add_json_row(l, row, text, (size_t)(stop - text), line);
             else if (json_error_code(&why) == json_error_out_of_memory)
                 rc = fail_memory(l);
             else
@@ -280,20 +320,26 @@ static int read_jsonl(loader *l, const char *text, size_t len)
 }
 
 /* What a column of the header means. */
-enum { COLUMN_EXTRA, COLUMN_INPUT, COLUMN_LABEL, COLUMN_ID, COLUMN_SOURCE };
+enum {
+    COLUMN_EXTRA,
+    COLUMN_INPUT,
+    COLUMN_LABEL,
+    COLUMN_ID,
+    COLUMN_SOURCE,
+    COLUMN_OUTPUT
+};
 
-static int column_kind(const char *name)
+static int column_kind(const loader *l, const char *name)
 {
     static const struct {
         const char *name;
         int kind;
-    } known[] = {{"input", COLUMN_INPUT},
-                 {"text", COLUMN_INPUT},
-                 {"label", COLUMN_LABEL},
-                 {"id", COLUMN_ID},
-                 {"source", COLUMN_SOURCE}};
+    } known[] = {{"input", COLUMN_INPUT},   {"text", COLUMN_INPUT},
+                 {"label", COLUMN_LABEL},   {"id", COLUMN_ID},
+                 {"source", COLUMN_SOURCE}, {"output", COLUMN_OUTPUT}};
     for (size_t i = 0; i < ST_COUNT(known); i++)
-        if (strcmp(name, known[i].name) == 0)
+        if (strcmp(name, known[i].name) == 0 &&
+            known[i].kind != (l->writes ? COLUMN_LABEL : COLUMN_OUTPUT))
             return known[i].kind;
     return COLUMN_EXTRA;
 }
@@ -301,9 +347,9 @@ static int column_kind(const char *name)
 /* An unreadable header leaves nothing to go on with, so it is an error in any case. */
 static int read_header(loader *l, const csv *c, int *kinds)
 {
-    unsigned seen[COLUMN_SOURCE + 1] = {0};
+    unsigned seen[COLUMN_OUTPUT + 1] = {0};
     for (unsigned i = 0; i < c->n_fields; i++) {
-        kinds[i] = column_kind(csv_field(c, i));
+        kinds[i] = column_kind(l, csv_field(c, i));
         if (kinds[i] != COLUMN_EXTRA && seen[kinds[i]]++)
             return st_err_set(l->err, ST_EFORMAT, "%s:%zu: column '%s' is here twice",
                               l->set->path, c->record_line, csv_field(c, i));
@@ -322,7 +368,7 @@ static int read_header(loader *l, const csv *c, int *kinds)
 
 static int add_csv_row(loader *l, const csv *c, const int *kinds, unsigned n_columns)
 {
-    fields f = {0};
+    row_parts f = {0};
     if (c->n_fields != n_columns)
         return reject(l, c->record_line, "%u fields; the header has %u", c->n_fields,
                       n_columns);
@@ -343,6 +389,14 @@ static int add_csv_row(loader *l, const csv *c, const int *kinds, unsigned n_col
         } else if (kinds[i] == COLUMN_SOURCE && len) {
             f.source = text;
             f.source_len = len;
+        } else if (kinds[i] == COLUMN_OUTPUT && len) {
+            st_err why = {0};
+            fields members;
+            if (text[0] != '{' || fields_read(text, len, &members, &why))
+                return reject(l, c->record_line, "\"output\" is not a JSON object");
+            fields_done(&members);
+            f.output = text;
+            f.output_len = len;
         }
     }
     return add_row(l, &f, c->record_line);
@@ -402,6 +456,7 @@ int data_parse(const char *path, const char *text, size_t len, const question *q
                const data_opts *opts, data_set **ret_set, st_err *err)
 {
     loader l = {.q = q, .opts = opts, .err = err};
+    l.writes = q->type == QUESTION_EXTRACT || q->type == QUESTION_DRAFT;
     st_map_init(&l.labels);
     st_map_init(&l.ids);
     int rc = ST_ENOMEM;

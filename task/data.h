@@ -1,14 +1,16 @@
 /* task/data.h - labelled rows from JSON lines or CSV.
  *
  * A row is {"id"?, "input" or "text", "label"?, "source"?}, all strings (an id may be an
- * integer); a CSV file (RFC 4180; its
- * name ends in .csv) has a header line with those names.  Both "input" and "text" in one
+ * integer).  Rows of a question of type extract or draft have an object "output" in place
+ * of the label.  A CSV file (RFC 4180; its name ends in .csv) has a header line with
+ * those names, and an output as JSON text.  Both "input" and "text" in one
  * row are an error.  Other keys and columns are metadata: they are not read, and their
  * names are listed in `extra` so that a report can say so.
  *
  * A row that cannot be used (no input, an unknown label, an id seen before, broken JSON
  * or CSV) is an error with its line.  With `keep_going` such rows are listed in `rejects`
- * instead; none is skipped silently.
+ * instead; none is skipped silently.  Whether an output is one of the schema is not
+ * looked at here.
  *
  * Threads: immutable once loaded.  Memory: the set owns all its strings. */
 #ifndef TASK_DATA_H
@@ -32,6 +34,8 @@ typedef struct data_row {
     const char *text; /* NUL-terminated; may hold NUL inside (JSON's \u0000) */
     size_t len;
     int32_t label;      /* index of the option; -1 when the row has none */
+    const char *output; /* JSON text as it stands in the file; NULL when absent */
+    size_t output_len;
     const char *source; /* NULL when absent */
     size_t line;        /* where the row starts */
 } data_row;
@@ -45,7 +49,7 @@ typedef struct data_set {
     char *path;
     data_row *rows;
     uint32_t n;
-    uint32_t n_labelled;
+    uint32_t n_labelled; /* with a label or an output */
     data_reject *rejects;
     uint32_t n_rejects;  /* listed */
     uint32_t n_rejected; /* in all */
@@ -56,7 +60,7 @@ typedef struct data_set {
 } data_set;
 
 typedef struct data_opts {
-    bool need_labels; /* a row without a label is rejected */
+    bool need_labels; /* a row without a label (or an output) is rejected */
     bool keep_going;  /* list rejected rows instead of failing at the first */
 } data_opts;
 

@@ -124,6 +124,9 @@ static int load(fitting *f, const char *contract_path, const fitting_opts *opts,
     if (rc)
         return rc;
     const contract *c = f->contract;
+    if (contract_writes(c))
+        return st_err_set(err, ST_EUNSUPPORTED,
+                          "%s: its question has no options to choose", contract_path);
     if (!c->train && !c->dev) {
         st_err_set(err, ST_ECONTRACT, "%s: there is nothing to fit on", c->path);
         st_err_hint(err, "name labelled rows: data: {train: train.jsonl}");

@@ -194,6 +194,9 @@ int task_open(const char *contract_path, const task_opts *opts, task **ret_task,
     if (!t)
         return st_err_set(err, ST_ENOMEM, "%s: out of memory", contract_path);
     int rc = contract_load(contract_path, &t->contract, err);
+    if (rc == 0 && contract_writes(t->contract))
+        rc = st_err_set(err, ST_EUNSUPPORTED, "%s: its question has no options to choose",
+                        contract_path);
     if (rc == 0)
         rc = open_artifact(t, opts, err);
     if (rc == 0 && t->artifact && !opts->zero_shot)

@@ -37,6 +37,7 @@ typedef struct task_opts {
     const char *artifact; /* another file than TASKNAME.stint beside the contract; NULL */
 } task_opts;
 
+/* ST_EUNSUPPORTED: a question of type extract or draft (task/extraction.h). */
 ST_NODISCARD int task_open(const char *contract_path, const task_opts *opts,
                            task **ret_task, st_err *err);
 void task_close(task *t); /* NULL allowed */

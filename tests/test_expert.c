@@ -607,7 +607,7 @@ static void lying_metadata(void **state)
     } lies[] = {
         {"stint.format", "stint.artifact.99", "format", ST_EUNSUPPORTED},
         {"stint.contract", "abc", "contract", ST_EFORMAT},
-        {"stint.options", "[]", "options", ST_EFORMAT},
+        {"stint.options", "7", "options", ST_EFORMAT},
         {"stint.options", "[1]", "option", ST_EFORMAT},
         {"stint.options", "{", "stint.options", ST_EFORMAT},
         {"stint.models", "[{}]", "model", ST_EFORMAT},

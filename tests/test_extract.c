@@ -6,11 +6,21 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/file.h"
 #include "task/checks.h"
+#include "task/data.h"
+#include "task/draft.h"
+#include "task/extract_fit.h"
+#include "task/extraction.h"
+#include "task/outline.h"
 #include "task/rules.h"
 #include "tests/fault.h"
+#include "tests/here.h"
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static fields read_fields(const char *text)
 {
@@ -303,6 +313,448 @@ static void faults_name_check_field_and_reason(void **state)
     checks_done(checks, ST_COUNT(checks));
 }
 
+/* ---- schemas at first sight ---- */
+
+static const char order_schema[] =
+    "{\"type\": \"object\", \"properties\": {\"b\": {\"$ref\": \"#/$defs/x\"}, \"a\": "
+    "{\"type\": \"array\", \"items\": {\"properties\": {\"y\": {}, \"x\": {}}}}}, "
+    "\"$defs\": "
+    "{\"x\": {\"anyOf\": [{\"type\": \"null\"}, {\"properties\": {\"d\": {}, \"c\": "
+    "{\"enum\": [1, \"u\"], \"description\": \"see\"}}}]}}}";
+
+static void outlines_know_fields_and_their_order(void **state)
+{
+    static const struct {
+        const char *pointer;
+        bool known;
+    } cases[] = {
+        {"/a", true},     {"/b", true},   {"/b/c", true},   {"/b/d", true},
+        {"/a/*/x", true}, {"/a/0", true}, {"/a/7/y", true}, {"/a/*/z", false},
+        {"/c", false},    {"a", false},   {"/b/e", false},  {"/a/x", false},
+    };
+    static const char listed[] = "{\"properties\": {\"c\": {\"enum\": [1, \"u\"], "
+                                 "\"description\": \"see\"}, \"d\": "
+                                 "{\"enum\": [true]}, \"e\": {}}}";
+    static const char object[] =
+        "{\"z\":1.50,\"a\":[{\"x\":1,\"y\":\"\\u00e9\"}],\"b\":{\"c\":1,\"d\":null}}";
+    st_err err = {0};
+    st_buf out;
+    (void)state;
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        bool known = !cases[i].known;
+        assert_int_equal(outline_knows(order_schema, strlen(order_schema),
+                                       cases[i].pointer, &known, &err),
+                         0);
+        if (known != cases[i].known)
+            fail_msg("%s", cases[i].pointer);
+    }
+    st_buf_init(&out, 1000);
+    assert_int_equal(outline_write(order_schema, strlen(order_schema), object,
+                                   strlen(object), &out, &err),
+                     0);
+    assert_string_equal(out.data, "{\"b\": {\"d\": null, \"c\": 1}, \"a\": [{\"y\": "
+                                  "\"\xC3\xA9\", \"x\": 1}], \"z\": 1.50}");
+    st_buf_reset(&out);
+    assert_int_equal(outline_describe(listed, strlen(listed), &out, &err), 0);
+    assert_string_equal(out.data, "c: see (one of 1, \"u\")\nd: one of true\ne\n");
+    st_buf_done(&out);
+    /* a schema that names itself ends */
+    bool known;
+    assert_int_equal(outline_knows("{\"$ref\": \"#\"}", 13, "/a/b/c", &known, &err), 0);
+    assert_false(known);
+}
+
+/* ---- drafts ---- */
+
+static void drafts_are_rendered(void **state)
+{
+    st_err err = {0};
+    draft *d;
+    st_buf out;
+    (void)state;
+    st_buf_init(&out, 1000);
+    assert_int_equal(draft_parse("{{a}}, { {{ b-1 }}}} {{a}}\n", &d, &err), 0);
+    assert_int_equal(draft_n_slots(d), 2);
+    assert_string_equal(draft_slot(d, 1), "b-1");
+    fields f = read_fields("{\"b-1\": 1.50, \"a\": \"x\\\"{{a}}\"}");
+    assert_int_equal(draft_render(d, &f, &out, &err), 0);
+    assert_string_equal(out.data, "x\"{{a}}, { 1.50}} x\"{{a}}\n");
+    fields_done(&f);
+    f = read_fields("{\"a\": []}");
+    assert_int_equal(draft_render(d, &f, &out, &err), ST_EFORMAT);
+    assert_non_null(strstr(err.message, "slot 'a' is no text"));
+    fields_done(&f);
+    draft_free(d);
+    st_buf_done(&out);
+}
+
+/* ---- what scores are worth ---- */
+
+static void scores_become_true(void **state)
+{
+    static const char *const names[] = {"/a", "/b", "/c\nd"};
+    true_row rows[300];
+    st_err err = {0};
+    extract_true *t, *back;
+    st_buf text;
+    (void)state;
+    for (uint32_t i = 0; i < ST_COUNT(rows); i++) {
+        double p = (i % 100 + 0.5) / 100; /* right as often as its score says, squared */
+        rows[i] = (true_row){.pointer = names[i / 100],
+                             .score = {.logp = log(p) - 1, .held_logp = log(p), .n = 2},
+                             .right = (i * 37) % 100 < 100 * p * p};
+    }
+    assert_int_equal(extract_true_fit(rows, ST_COUNT(rows), &t, &err), 0);
+    double low = extract_true_of(t, "/a", rows[10].score);
+    double high = extract_true_of(t, "/a", rows[95].score);
+    assert_true(low < 0.2 && high > 0.55 && high < 1);
+    st_buf_init(&text, 1 << 16);
+    assert_int_equal(extract_true_write(t, &text), 0);
+    assert_null(strstr(text.data, "/c"));
+    assert_int_equal(extract_true_read(text.data, &back, &err), 0);
+    for (uint32_t i = 0; i < ST_COUNT(rows); i += 7)
+        assert_float_equal(extract_true_of(t, names[i / 100], rows[i].score),
+                           extract_true_of(back, names[i / 100], rows[i].score), 1e-6);
+    extract_true_free(back);
+    for (uint32_t i = 0; i < ST_COUNT(rows); i++)
+        rows[i].right = true;
+    assert_int_equal(extract_true_fit(rows, ST_COUNT(rows), &back, &err), ST_EINVAL);
+    extract_true_free(t);
+    static const char *const bad[] = {"",          "1 2",        "1 2 3",
+                                      "1 2 x\n",   "1 2 3\n4",   "1 2 3\n4 /a",
+                                      "1 2 nan\n", "1 2 3\n/a\n"};
+    for (size_t i = 0; i < ST_COUNT(bad); i++)
+        assert_int_equal(extract_true_read(bad[i], &back, &(st_err){0}), ST_EFORMAT);
+    st_buf_done(&text);
+}
+
+/* ---- examples ---- */
+
+static void near_examples_come_last(void **state)
+{
+    static const words_text texts[] = {{"red apples", 10},
+                                       {"green apples", 12},
+                                       {"a blue bicycle", 14},
+                                       {"red apples here", 15},
+                                       {"the sea", 7}};
+    st_err err = {0};
+    uint32_t rows[SHOTS_MAX], n;
+    shots *s;
+    (void)state;
+    assert_int_equal(shots_new(texts, 5, SHOTS_WORDS, NULL, &s, &err), 0);
+    assert_int_equal(shots_find(s, "red apples", 10, 2, UINT32_MAX, rows, &n, &err), 0);
+    assert_true(n == 2 && rows[1] == 0 && rows[0] == 3);
+    assert_int_equal(shots_find(s, "red apples", 10, 2, 0, rows, &n, &err), 0);
+    assert_true(n == 2 && rows[1] == 3 && rows[0] == 1);
+    assert_int_equal(shots_find(s, "", 0, SHOTS_MAX, 4, rows, &n, &err), 0);
+    assert_int_equal(n, 4);
+    shots_free(s);
+    assert_int_equal(shots_new(texts, 5, SHOTS_FIXED, NULL, &s, &err), 0);
+    assert_int_equal(shots_find(s, "anything", 8, 3, UINT32_MAX, rows, &n, &err), 0);
+    uint32_t again[SHOTS_MAX], n_again;
+    assert_int_equal(shots_find(s, "else", 4, 3, rows[0], again, &n_again, &err), 0);
+    assert_true(n == 3 && again[0] == rows[1]);
+    shots_free(s);
+}
+
+/* ---- data rows ---- */
+
+static void rows_have_outputs(void **state)
+{
+    static const char rows[] = "{\"input\": \"x\", \"output\": {\"a\": 1.50, \"b\": "
+                               "[ 1 ]}, \"label\": 7}\n{\"text\": \"y\"}\n";
+    static const char csv[] = "input,output\nx,\"{\"\"a\"\": 2}\"\ny,\n";
+    const question q = {.type = QUESTION_EXTRACT};
+    const data_opts lax = {0}, strict = {.need_labels = true};
+    st_err err = {0};
+    data_set *set;
+    (void)state;
+    assert_int_equal(data_parse("f.jsonl", rows, strlen(rows), &q, &lax, &set, &err), 0);
+    assert_int_equal(set->n_labelled, 1);
+    assert_string_equal(set->rows[0].output, "{\"a\": 1.50, \"b\": [ 1 ]}");
+    assert_int_equal(set->rows[0].output_len, strlen(set->rows[0].output));
+    assert_null(set->rows[1].output);
+    data_free(set);
+    assert_int_equal(data_parse("f.jsonl", rows, strlen(rows), &q, &strict, &set, &err),
+                     ST_EFORMAT);
+    assert_non_null(strstr(err.message, "f.jsonl:2: has no \"output\""));
+    err = (st_err){0};
+    assert_int_equal(data_parse("f.csv", csv, strlen(csv), &q, &lax, &set, &err), 0);
+    assert_string_equal(set->rows[0].output, "{\"a\": 2}");
+    data_free(set);
+    static const char bad[] = "{\"input\": \"x\", \"output\": [1]}";
+    assert_int_equal(data_parse("f.jsonl", bad, strlen(bad), &q, &lax, &set, &err),
+                     ST_EFORMAT);
+    assert_non_null(strstr(err.message, "f.jsonl:1: \"output\" is not an object"));
+}
+
+/* ---- a small model of random weights: what it writes is nonsense, and valid ---- */
+
+#define TINY "../shared/goldens/logits/llama-gqa/model-f32.gguf"
+
+static char folder[64];
+
+static void put_file(const char *name, const char *text)
+{
+    char path[128];
+    st_err err = {0};
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (st_file_write(path, text, strlen(text), &err))
+        fail_msg("%s", err.message);
+}
+
+static int folder_new(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/stint-extract-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int folder_gone(void **state)
+{
+    static const char *const names[] = {"task.yaml", "train.jsonl", "dev.jsonl",
+                                        "animals.stint"};
+    char path[128];
+    (void)state;
+    for (size_t i = 0; i < ST_COUNT(names); i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
+/* The contract of a task about animals; `more` are lines at its end. */
+static contract *animals(const char *question_text, const char *more)
+{
+    char cwd[2000], yaml[6000], path[128];
+    st_err err = {0};
+    contract *c;
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    snprintf(yaml, sizeof yaml, "task: animals\nmodels: ['%s/" TINY "']\n%s%s", cwd,
+             question_text, more);
+    put_file("task.yaml", yaml);
+    snprintf(path, sizeof path, "%s/task.yaml", folder);
+    if (contract_load(path, &c, &err))
+        fail_msg("%s", err.message);
+    return c;
+}
+
+static const char animal[] =
+    "question:\n"
+    "  type: extract\n"
+    "  schema:\n"
+    "    type: object\n"
+    "    properties:\n"
+    "      kind: {enum: [cat, dog, null]}\n"
+    "      legs: {type: integer, minimum: 0, maximum: 8}\n"
+    "      names: {type: array, maxItems: 2, items: {type: string, maxLength: 4}}\n"
+    "    required: [kind, legs, names]\n"
+    "    additionalProperties: false\n";
+
+static extraction *open_animals(contract *c, const extraction_opts *opts)
+{
+    st_err err = {0};
+    extraction *x;
+    if (extraction_open(c, opts, &x, &err))
+        fail_msg("%s", err.message);
+    return x;
+}
+
+static void answers_are_valid_and_alone_as_together(void **state)
+{
+    static const char *const texts[] = {"a cat with four legs", "two dogs", "", "Rex"};
+    const extraction_opts opts = {.n_threads = 1};
+    size_t lens[4];
+    st_err err = {0};
+    extract_answer together[4], alone;
+    (void)state;
+    if (!is_here(TINY))
+        skip();
+    extraction *x = open_animals(animals(animal, ""), &opts);
+    for (int i = 0; i < 4; i++)
+        lens[i] = strlen(texts[i]);
+    assert_int_equal(extraction_decide(x, texts, lens, NULL, 4, together, &err), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(together[i].code, 0);
+        assert_true(together[i].fields.n >= 4 && together[i].n_shots == 0);
+        assert_true(together[i].n_steps < together[i].n_tokens);
+        for (uint32_t k = 0; k < together[i].fields.n; k++) {
+            double p = together[i].probability[k];
+            assert_true(fields_is(&together[i].fields, k) ? p >= 0 && p <= 1 : isnan(p));
+        }
+        assert_int_equal(extraction_decide(x, &texts[i], &lens[i], NULL, 1, &alone, &err),
+                         0);
+        assert_string_equal(alone.output, together[i].output);
+        for (uint32_t k = 0; k < alone.fields.n; k++)
+            if (fields_is(&alone.fields, k))
+                assert_true(alone.probability[k] == together[i].probability[k]);
+        extract_answer_done(&alone);
+        extract_answer_done(&together[i]);
+    }
+    extraction_close(x);
+}
+
+static void a_text_that_is_not_whole_is_no_answer(void **state)
+{
+    static const char *const texts[] = {"a cat"};
+    const extraction_opts opts = {.n_threads = 1};
+    const size_t len = 5;
+    st_err err = {0};
+    extract_answer a;
+    (void)state;
+    if (!is_here(TINY))
+        skip();
+    extraction *x = open_animals(animals(animal, "output: {max_tokens: 6}\n"), &opts);
+    assert_int_equal(extraction_decide(x, texts, &len, NULL, 1, &a, &err), 0);
+    assert_int_equal(a.code, ST_ELIMIT);
+    assert_non_null(strstr(a.why, "no whole answer in 6 tokens"));
+    assert_null(a.output);
+    extract_answer_done(&a);
+    extraction_close(x);
+}
+
+static void failing_checks_are_told_after_one_more_attempt(void **state)
+{
+    static const char *const texts[] = {"a cat"};
+    const size_t len = 5;
+    st_err err = {0};
+    (void)state;
+    if (!is_here(TINY))
+        skip();
+    static const char small[] = "question:\n  type: extract\n  schema: {type: object, "
+                                "properties: {n: {enum: [1, 2]}}, required: [n], "
+                                "additionalProperties: false}\n";
+    static const char checks[] = "checks:\n  - {field: /n, min: 9}\n"
+                                 "  - {rule: '/n < 0'}\n";
+    uint32_t n_tokens[2];
+    for (int repair = 0; repair < 2; repair++) {
+        const extraction_opts opts = {.n_threads = 1, .no_repair = !repair};
+        extraction *x = open_animals(animals(small, checks), &opts);
+        extract_answer a;
+        assert_int_equal(extraction_decide(x, texts, &len, NULL, 1, &a, &err), 0);
+        assert_int_equal(a.code, 0);
+        assert_int_equal(a.n_faults, 2);
+        assert_string_equal(a.faults[0].field, "/n");
+        assert_non_null(strstr(a.faults[0].why, "less than 9"));
+        assert_true(a.faults[1].check == 1 && !a.faults[1].field);
+        assert_false(a.repaired);
+        n_tokens[repair] = a.n_tokens;
+        extract_answer_done(&a);
+        extraction_close(x);
+    }
+    assert_true(n_tokens[1] > n_tokens[0]);
+}
+
+static void drafts_are_written(void **state)
+{
+    static const char *const texts[] = {"she wants to know"};
+    const extraction_opts opts = {.n_threads = 1};
+    const size_t len = 17;
+    st_err err = {0};
+    extract_answer a;
+    (void)state;
+    if (!is_here(TINY))
+        skip();
+    extraction *x = open_animals(
+        animals("question:\n  type: draft\n  template: 'Hello {{who}}, {{n}} {{who}}.'\n"
+                "  slots: {who: {enum: [Ann, Bo]}, n: {type: integer, minimum: 10, "
+                "maximum: 99}}\n",
+                ""),
+        &opts);
+    assert_int_equal(extraction_decide(x, texts, &len, NULL, 1, &a, &err), 0);
+    assert_int_equal(a.code, 0);
+    assert_true(strncmp(a.text, "Hello Ann, ", 11) == 0 ||
+                strncmp(a.text, "Hello Bo, ", 10) == 0);
+    assert_true(strcmp(a.text + strlen(a.text) - 4, "Ann.") == 0 ||
+                strcmp(a.text + strlen(a.text) - 3, "Bo.") == 0);
+    extract_answer_done(&a);
+    extraction_close(x);
+}
+
+static void what_was_fitted_is_bound_to_its_bytes(void **state)
+{
+    static const char *const texts[] = {"one cat"};
+    const size_t len = 7;
+    st_err err = {0};
+    st_buf rows;
+    extract_fit *fit;
+    extract_answer a;
+    extraction *x;
+    (void)state;
+    if (!is_here(TINY))
+        skip();
+    st_buf_init(&rows, 1 << 16);
+    for (int i = 0; i < 12; i++)
+        st_buf_fmt(&rows,
+                   "{\"input\": \"number %d is a %s\", \"output\": {\"legs\": %d, "
+                   "\"kind\": \"%s\", \"names\": []}}\n",
+                   i, i % 2 ? "cat" : "dog", i % 5, i % 2 ? "cat" : "dog");
+    put_file("train.jsonl", rows.data);
+    put_file("dev.jsonl", rows.data);
+    static const char data[] = "data: {train: train.jsonl, dev: dev.jsonl}\n";
+    const extract_fit_opts how = {.n_threads = 1, .max_rows = 4};
+    if (extract_fit_run(animals(animal, data), &how, &fit, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(fit->n_trials, 7); /* none, three counts of two ways */
+    assert_true(fit->n_rows == 4 && fit->best < fit->n_trials);
+    extract_fit_free(fit);
+    const extraction_opts opts = {.n_threads = 1};
+    x = open_animals(animals(animal, data), &opts);
+    assert_true(extraction_fitted(x));
+    assert_int_equal(extraction_decide(x, texts, &len, NULL, 1, &a, &err), 0);
+    assert_int_equal(a.code, 0);
+    extract_answer_done(&a);
+    extraction_close(x);
+    /* another contract */
+    assert_int_equal(
+        extraction_open(animals(animal, "output: {max_tokens: 99}\n"), &opts, &x, &err),
+        ST_EMISMATCH);
+    assert_non_null(strstr(err.hint, "stint fit"));
+    /* rows whose output is none of the schema */
+    err = (st_err){0};
+    put_file("train.jsonl", "{\"input\": \"x\", \"output\": {\"kind\": \"cow\"}}\n");
+    assert_int_equal(extract_fit_run(animals(animal, data), &how, &fit, &err),
+                     ST_EFORMAT);
+    assert_non_null(
+        strstr(err.message, "train.jsonl:1: the output is none of the schema"));
+    st_buf_done(&rows);
+}
+
+static int decide_once(void *arg)
+{
+    static const char *const texts[] = {"a cat", "two"};
+    const extraction_opts opts = {.n_threads = 1};
+    const size_t lens[] = {5, 3};
+    st_err err = {0};
+    extract_answer a[2] = {{0}};
+    extraction *x;
+    contract *c;
+    char path[128];
+    (void)arg;
+    snprintf(path, sizeof path, "%s/task.yaml", folder);
+    int rc = contract_load(path, &c, &err);
+    if (rc == 0)
+        rc = extraction_open(c, &opts, &x, &err);
+    if (rc)
+        return rc;
+    rc = extraction_decide(x, texts, lens, NULL, 2, a, &err);
+    for (int i = 0; i < 2; i++) {
+        assert_true(rc || a[i].code == 0);
+        extract_answer_done(&a[i]);
+    }
+    extraction_close(x);
+    return rc;
+}
+
+static void deciding_without_memory_is_an_error(void **state)
+{
+    (void)state;
+    if (!is_here(TINY))
+        skip();
+    contract_free(animals(animal, "checks: [{field: /legs, min: 9}]\n"));
+    assert_true(fault_sweep(decide_once, NULL, 17) > 5);
+}
+
 /* ---- running out of memory ---- */
 
 static int look_once(void *arg)
@@ -333,6 +785,8 @@ static void memory_running_out_is_an_error(void **state)
     assert_true(fault_sweep(look_once, NULL, 1) > 5);
 }
 
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_new, folder_gone)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,7 +798,18 @@ int main(void)
         cmocka_unit_test(relations_are_refused_with_their_place),
         cmocka_unit_test(verbatim_means_whole_words),
         cmocka_unit_test(faults_name_check_field_and_reason),
+        cmocka_unit_test(outlines_know_fields_and_their_order),
+        cmocka_unit_test(drafts_are_rendered),
+        cmocka_unit_test(scores_become_true),
+        cmocka_unit_test(near_examples_come_last),
+        cmocka_unit_test(rows_have_outputs),
         cmocka_unit_test(memory_running_out_is_an_error),
+        IN_FOLDER(answers_are_valid_and_alone_as_together),
+        IN_FOLDER(a_text_that_is_not_whole_is_no_answer),
+        IN_FOLDER(failing_checks_are_told_after_one_more_attempt),
+        IN_FOLDER(drafts_are_written),
+        IN_FOLDER(what_was_fitted_is_bound_to_its_bytes),
+        IN_FOLDER(deciding_without_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
