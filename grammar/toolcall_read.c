@@ -149,11 +149,14 @@ static int string_keep(reading *r, const char *text, size_t len, const char **re
     int rc = json_read(text, len, &value, &why);
     if (rc < 0)
         return st_err_set(r->err, rc, "call %u: %s", r->out->n + 1, why.message);
-    if (value->type == JSON_STRING)
-        *ret = keep(r, value->text, value->n);
-    else
+    if (value->type != JSON_STRING)
         rc = st_err_set(r->err, ST_EFORMAT, "call %u: '%.*s' is no string", r->out->n + 1,
                         (int)(len < 40 ? len : 40), text);
+    else if (memchr(value->text, '\0', value->n))
+        rc = st_err_set(r->err, ST_EFORMAT, "call %u: a NUL in a name or arguments",
+                        r->out->n + 1);
+    else
+        *ret = keep(r, value->text, value->n);
     json_free(value);
     return rc;
 }

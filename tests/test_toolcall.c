@@ -12,6 +12,7 @@
 #include "grammar/toolcall.h"
 #include "tests/fault.h"
 #include "tests/here.h"
+#include "tests/vocab_bytes.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -434,6 +435,9 @@ static void wrong_answers_say_where(void **state)
          "<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"place\": \"a\", "
          "\"more\": 1}}</tool_call>",
          "more"},
+        {NULL, "hermes",
+         "<tool_call>{\"name\": \"get_time\", \"arguments\": \"{}\\u0000x\"}</tool_call>",
+         "NUL"},
         {NULL, "mistral-args", "[TOOL_CALLS]get_time{}", "expected '[ARGS]'"},
         {NULL, "mistral-args", "[TOOL_CALLS][ARGS]{}", "a function's name"},
         {NULL, "json", "<tool_call>[{\"name\": \"get_time\", \"arguments\": {}}",
@@ -689,6 +693,104 @@ static void markers_are_named(void **state)
     toolset_free(set);
 }
 
+enum { OPEN = 256, CLOSE, TOKENS };
+
+/* Every byte is a token, and both marks of the format are control tokens. */
+static tok *marked_tokenizer(void)
+{
+    static gguf_str tokens[TOKENS];
+    static char pieces[256][4];
+    static const gguf_str merges[] = {{"a a", 3}};
+    static int32_t types[TOKENS];
+    st_buf file;
+    gguf *g;
+    tok *t = NULL;
+    st_err err = {0};
+    for (unsigned i = 0; i < 256; i++) {
+        tokens[i] = vocab_byte(i, pieces[i]);
+        types[i] = 1;
+    }
+    tokens[OPEN] = (gguf_str){"<tool_call>", 11};
+    tokens[CLOSE] = (gguf_str){"</tool_call>", 12};
+    types[OPEN] = types[CLOSE] = 3;
+    const vocab_spec spec = {.model = "gpt2",
+                             .pre = "gpt-2",
+                             .tokens = tokens,
+                             .n_tokens = TOKENS,
+                             .types = types,
+                             .n_types = TOKENS,
+                             .merges = merges};
+    vocab_build(&spec, &file);
+    assert_int_equal(gguf_open_bytes(file.data, file.len, &g, &err), 0);
+    if (tok_new(g, &t, &err) < 0)
+        fail_msg("%s", err.message);
+    gguf_close(g);
+    st_buf_done(&file);
+    return t;
+}
+
+static bool allows(matcher *t, int32_t id)
+{
+    mask m;
+    st_err err = {0};
+    if (matcher_mask(t, &m, &err) < 0)
+        fail_msg("%s", err.message);
+    return m.bits[id / 32] >> (id % 32) & 1;
+}
+
+static void go_on(matcher *t, const char *text)
+{
+    st_err err = {0};
+    if (matcher_accept_text(t, text, strlen(text), &err) < 0)
+        fail_msg("'%s': %s", text, err.message);
+}
+
+/* Control tokens that spell a format's marks are allowed where the marks stand and
+ * nowhere else; the text is the same as with the marks spelled in pieces. */
+static void control_tokens_are_marks(void **state)
+{
+    static const char call[] =
+        "\n{\"name\": \"get_weather\", \"arguments\": {\"place\": \"";
+    tok *tokens = marked_tokenizer();
+    toolset *set = set_of(THREE, NULL, (toolset_opts){0});
+    grammar *g = grammar_of(set, "hermes");
+    vocab *v = NULL;
+    masker *m = NULL;
+    matcher *t = NULL;
+    st_err err = {0};
+    size_t len;
+    (void)state;
+    assert_int_equal(vocab_new(tokens, &v, &err), 0);
+    assert_int_equal(masker_new(g, v, NULL, &m, &err), 0);
+    assert_int_equal(matcher_new(m, &t, &err), 0);
+    assert_true(allows(t, OPEN) && allows(t, '<') && !allows(t, CLOSE));
+    go_on(t, "Wait");
+    assert_true(allows(t, OPEN) && !allows(t, CLOSE));
+    assert_int_equal(matcher_accept(t, OPEN, &err), 0);
+    assert_true(allows(t, '\n') && !allows(t, 'x') && !allows(t, OPEN));
+    go_on(t, call);
+    assert_true(allows(t, '<') && !allows(t, OPEN) && !allows(t, CLOSE));
+    assert_int_equal(matcher_accept(t, OPEN, &err), ST_EINVAL);
+    go_on(t, "<tool_call>\"}}\n");
+    assert_true(allows(t, CLOSE) && allows(t, '<'));
+    assert_int_equal(matcher_accept(t, CLOSE, &err), 0);
+    assert_true(matcher_may_end(t));
+    const char *text = matcher_text(t, &len);
+    toolcalls calls;
+    if (toolcalls_read(set, toolcall_format_named("hermes"), text, len, &calls, &err) < 0)
+        fail_msg("%s", err.message);
+    assert_int_equal(calls.n, 1);
+    assert_string_equal(calls.content, "Wait");
+    assert_string_equal(calls.calls[0].arguments, "{\"place\": \"<tool_call>\"}");
+    toolcalls_done(&calls);
+    matcher_free(t);
+    masker_free(m);
+    vocab_free(v);
+    grammar_free(g);
+    toolset_free(set);
+    tok_free(tokens);
+}
+
 static void names_that_mean_content(void **state)
 {
     (void)state;
@@ -827,6 +929,7 @@ int main(void)
         cmocka_unit_test(texts_are_held),
         cmocka_unit_test(masks_and_reader_agree),
         cmocka_unit_test(markers_are_named),
+        cmocka_unit_test(control_tokens_are_marks),
         cmocka_unit_test(names_that_mean_content),
         cmocka_unit_test(arguments_are_closed),
         cmocka_unit_test(models_are_told),
