@@ -44,7 +44,7 @@ static int refuse(const session *s, const char *only, size_t len, st_err *err)
     char names[256] = "";
     size_t used = 0;
     for (size_t i = 0; (row = bench_rows_at(i)); i++)
-        if (row->fits(s->b.info) && used < sizeof names)
+        if (row->fits(&s->b) && used < sizeof names)
             used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
                                      used ? ", " : "", row->name);
     st_err_set(err, ST_EINVAL, "nothing to measure: %.*s", (int)len, only);
@@ -59,7 +59,7 @@ static int rows_choose(session *s, const char *only, st_err *err)
     for (const char *at = only; at;) {
         size_t len = strcspn(at, ","), i = 0;
         while ((row = bench_rows_at(i)) &&
-               !(row->fits(s->b.info) && strlen(row->name) == len &&
+               !(row->fits(&s->b) && strlen(row->name) == len &&
                  strncmp(at, row->name, len) == 0))
             i++;
         if (!row)
@@ -67,7 +67,7 @@ static int rows_choose(session *s, const char *only, st_err *err)
         at = at[len] ? at + len + 1 : NULL;
     }
     for (size_t i = 0; (row = bench_rows_at(i)); i++)
-        if (row->fits(s->b.info) && (!only || listed(only, row->name)))
+        if (row->fits(&s->b) && (!only || listed(only, row->name)))
             s->entries[s->n_entries++].row = row;
     return 0;
 }
@@ -82,7 +82,7 @@ static int engine_make(session *s, const model *m, const engine_opts *opts, st_e
     if (rc < 0)
         return rc;
     s->b.kv_token_bytes = page_bytes / KV_PAGE_TOKENS;
-    if (!bench_is_decoder(s->b.info) || engine_n_ctx(s->b.engine) >= BENCH_CTX)
+    if (!bench_is_decoder(&s->b) || engine_n_ctx(s->b.engine) >= BENCH_CTX)
         return 0;
     st_err_set(err, ST_EINVAL, "the context is shorter than %d tokens", BENCH_CTX);
     st_err_hint(err, "leave out --ctx, or measure a model with a longer context");
@@ -107,7 +107,7 @@ static int session_start(session *s, st_err *err)
         if (!s->b.logits)
             return st_err_set(err, ST_ENOMEM, "no memory for logits");
     }
-    int rc = bench_is_decoder(s->b.info) ? pool_hold(s, err) : 0;
+    int rc = bench_is_decoder(&s->b) ? pool_hold(s, err) : 0;
     for (uint32_t i = 0; rc == 0 && i < s->n_entries; i++) {
         entry *e = &s->entries[i];
         e->works = st_alloc_n(s->runs, sizeof *e->works);
@@ -161,6 +161,8 @@ static bench_figure figure_of(const entry *e, unsigned runs, const limits *l)
         .unit = e->row->unit,
         .per_s = w.count / w.us * 1e6,
         .limit_share = (multiply_s > read_s ? multiply_s : read_s) / w.us * 1e6,
+        .tokens_per_s = w.tokens / w.us * 1e6,
+        .tokens_per_step = w.steps > 0 ? w.tokens / w.steps : 0,
     };
 }
 
@@ -193,6 +195,7 @@ int bench_run(const model *m, const bench_opts *opts, bench_report *ret_report,
     if (!s)
         return st_err_set(err, ST_ENOMEM, "no memory for a measurement");
     s->b.info = model_about(m);
+    s->b.tok = opts->tok;
     s->runs = opts->runs ? opts->runs : RUNS;
     int rc = measure(s, m, opts, ret_report, err);
     session_end(s);

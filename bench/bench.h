@@ -13,6 +13,7 @@
 #define BENCH_BENCH_H
 #include "bench/limits.h"
 #include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
 
 enum {
     BENCH_MAX_ROWS = 16,
@@ -21,15 +22,18 @@ enum {
 
 typedef struct bench_opts {
     engine_opts engine; /* sizes left 0 are chosen here */
+    const tok *tok;     /* the model's; NULL: rows that read text are left out */
     const char *only;   /* names of rows, with commas; NULL: all that the model can do */
     unsigned runs;      /* repetitions; 0: 5 */
 } bench_opts;
 
 typedef struct bench_figure {
     const char *name;
-    const char *unit;   /* "tokens_per_s", ... */
-    double per_s;       /* units a second */
-    double limit_share; /* 1: the machine's limit */
+    const char *unit;       /* "tokens_per_s", ... */
+    double per_s;           /* units a second */
+    double limit_share;     /* 1: the machine's limit */
+    double tokens_per_s;    /* made; 0 where a row does not count them */
+    double tokens_per_step; /* of one request */
 } bench_figure;
 
 typedef struct bench_report {

@@ -14,6 +14,7 @@ enum {
 
 typedef struct bench {
     const model_info *info;
+    const tok *tok; /* NULL: rows that read text cannot be measured */
     engine *engine;
     size_t kv_token_bytes; /* keys and values of one token, all layers */
     int32_t tokens[BENCH_TOKENS];
@@ -22,15 +23,18 @@ typedef struct bench {
 
 typedef struct bench_work { /* one repetition */
     double us;
-    double count; /* units done */
-    double macs;  /* that they need */
-    double bytes; /* that have to be read for them */
+    double count;  /* units done */
+    double macs;   /* that they need */
+    double bytes;  /* that have to be read for them */
+    double tokens; /* made, and the steps that made them; 0 where a row does not count
+                      them */
+    double steps;
 } bench_work;
 
 typedef struct bench_row {
     const char *name;
     const char *unit;
-    bool (*fits)(const model_info *info);
+    bool (*fits)(const bench *b);
     /* Everything that is not timed; `end` is called also after a failure. */
     int (*start)(bench *b, void **ret_state, st_err *err);
     int (*run)(bench *b, void *state, bench_work *ret_work, st_err *err);
@@ -38,11 +42,12 @@ typedef struct bench_row {
 } bench_row;
 
 extern const bench_row bench_prefill, bench_decode, bench_decode_16, bench_mixed,
-    bench_decide, bench_options, bench_options_free, bench_heads, bench_embed;
+    bench_extract, bench_extract_16, bench_decide, bench_options, bench_options_free,
+    bench_heads, bench_embed;
 
 const bench_row *bench_rows_at(size_t i); /* NULL after the last */
 
-bool bench_is_decoder(const model_info *info); /* `fits` of most rows */
+bool bench_is_decoder(const bench *b); /* `fits` of most rows */
 
 /* Twelve labels of three tokens. */
 ST_NODISCARD int bench_labels(const bench *b, options **ret_options, st_err *err);

@@ -2,8 +2,9 @@
 #include "bench/row.h"
 
 static const bench_row *const rows[] = {
-    &bench_prefill, &bench_decode,       &bench_decode_16, &bench_mixed, &bench_decide,
-    &bench_options, &bench_options_free, &bench_heads,     &bench_embed,
+    &bench_prefill,      &bench_decode,     &bench_decode_16, &bench_mixed,
+    &bench_extract,      &bench_extract_16, &bench_decide,    &bench_options,
+    &bench_options_free, &bench_heads,      &bench_embed,
 };
 _Static_assert(ST_COUNT(rows) <= BENCH_MAX_ROWS, "a report holds every row");
 
@@ -12,9 +13,9 @@ const bench_row *bench_rows_at(size_t i)
     return i < ST_COUNT(rows) ? rows[i] : NULL;
 }
 
-bool bench_is_decoder(const model_info *info)
+bool bench_is_decoder(const bench *b)
 {
-    return info->has_head && info->causal;
+    return b->info->has_head && b->info->causal;
 }
 
 int bench_feed(bench *b, seq *s, const int32_t *tokens, uint32_t n, st_err *err)

@@ -93,14 +93,14 @@ static void end(void *state)
     st_free(t);
 }
 
-static bool fits_any(const model_info *info)
+static bool fits_any(const bench *b)
 {
-    return info->n_layers > 0;
+    return b->info->n_layers > 0;
 }
 
-static bool fits_pooling(const model_info *info)
+static bool fits_pooling(const bench *b)
 {
-    return info->pooling != MODEL_POOL_NONE;
+    return b->info->pooling != MODEL_POOL_NONE;
 }
 
 const bench_row bench_heads = {"heads",     "texts_per_s", fits_any,

@@ -47,9 +47,15 @@ static void print_text(const char *path, const bench_report *r)
     printf("%s, %s kernels, %u threads\n", path, st_isa_name(r->isa), r->n_threads);
     printf("limits       %10.1f G int8 multiplications a second, %.1f GB a second read\n",
            r->limits.int8_macs_per_s / 1e9, r->limits.read_bytes_per_s / 1e9);
-    for (uint32_t i = 0; i < r->n_figures; i++)
-        printf("%-12s %10.1f %-16s %5.1f %% of the limit\n", r->figures[i].name,
-               r->figures[i].per_s, r->figures[i].unit, 100 * r->figures[i].limit_share);
+    for (uint32_t i = 0; i < r->n_figures; i++) {
+        const bench_figure *f = &r->figures[i];
+        printf("%-12s %10.1f %-16s %5.1f %% of the limit", f->name, f->per_s, f->unit,
+               100 * f->limit_share);
+        if (f->tokens_per_s > 0)
+            printf(", %.1f tokens a second, %.1f a step", f->tokens_per_s,
+                   f->tokens_per_step);
+        putchar('\n');
+    }
     fflush(stdout);
 }
 
@@ -61,9 +67,16 @@ static int print_json(const char *path, const bench_report *r, st_err *err)
                             "read_bytes_per_s", r->limits.read_bytes_per_s);
     for (uint32_t i = 0; out && i < r->n_figures; i++) {
         const bench_figure *f = &r->figures[i];
-        if (json_object_set_new(out, f->name,
-                                json_pack("{s:f, s:f}", f->unit, f->per_s, "limit_share",
-                                          f->limit_share)) < 0) {
+        json_t *figure =
+            json_pack("{s:f, s:f}", f->unit, f->per_s, "limit_share", f->limit_share);
+        if (figure && f->tokens_per_s > 0 &&
+            (json_object_set_new(figure, "tokens_per_s", json_real(f->tokens_per_s)) ||
+             json_object_set_new(figure, "tokens_per_step",
+                                 json_real(f->tokens_per_step)))) {
+            json_decref(figure);
+            figure = NULL;
+        }
+        if (json_object_set_new(out, f->name, figure) < 0) {
             json_decref(out);
             out = NULL;
         }
@@ -100,8 +113,10 @@ static int run(cli_args *args, st_err *err)
         (rc = cli_engine_opts(args, &how.engine, err)) < 0 ||
         (rc = cli_open_model_with(args, &how, &l, err)) < 0)
         return rc;
-    bench_opts opts = {
-        .engine = how.engine, .only = cli_get(args, "only"), .runs = (unsigned)runs};
+    bench_opts opts = {.engine = how.engine,
+                       .tok = l->tok,
+                       .only = cli_get(args, "only"),
+                       .runs = (unsigned)runs};
     rc = measure(args, l, &threads, &opts, err);
     lm_close(l);
     return rc;
@@ -126,7 +141,10 @@ const cli_command cli_bench = {
     .details =
         "prefill runs 512 tokens at once; decode makes one token after another for one "
         "stream, decode_16 for sixteen in step; mixed writes eight texts while prompts, "
-        "decisions and short texts arrive; decide scores 12 labels of 3 tokens after 32 "
+        "decisions and short texts arrive; extract reads orders of six fields from "
+        "messages, "
+        "as JSON held to a schema, one after the other, extract_16 sixteen at a time; "
+        "decide scores 12 labels of 3 tokens after 32 "
         "new tokens; options asks for 77 options listed in 650 tokens of instructions, "
         "16 "
         "requests waiting, as an answer held to them would be drawn, options_free as the "

@@ -5,7 +5,10 @@
 #include "grammar/grammar.h"
 
 #define CLI_HOLD_OPTIONS                                                                 \
-    {"regex", 0, "RE", "Hold the answer to a regular expression."},                      \
+    {"schema", 0, "FILE",                                                                \
+     "Hold the answer to a JSON Schema, and show it to the model."},                     \
+        {"no-schema-prompt", 0, NULL, "Do not show the schema to the model."},           \
+        {"regex", 0, "RE", "Hold the answer to a regular expression."},                  \
         {"grammar", 0, "FILE", "Hold the answer to a GBNF grammar."},                    \
     {                                                                                    \
         "choice", 0, "TEXT ...", "Hold the answer to these texts; once for each."        \

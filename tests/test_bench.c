@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define FALCON "../shared/goldens/logits/falcon/model-f32.gguf"
+#define REAL ".cache/models/smollm2-135m-instruct.gguf"
 #define BERT "../shared/goldens/embed/bert-e2e-f16.gguf"
 
 /* Random operands at the ends of their ranges: no loop may saturate or lose a product. */
@@ -102,6 +103,35 @@ static void run_decoder(void **state)
     model_free(m);
 }
 
+/* Rows that read text need the tokenizer; orders take fewer steps than tokens. */
+static void run_reader(void **state)
+{
+    bench_report r;
+    st_err err = {0};
+    bench_opts opts = quick;
+    gguf *g;
+    tok *t;
+    model *m = load(REAL);
+    (void)state;
+    if (!m)
+        return;
+    assert_int_equal(gguf_open(REAL, &g, &err), 0);
+    assert_int_equal(tok_new(g, &t, &err), 0);
+    gguf_close(g);
+    opts.only = "extract_16,extract";
+    assert_int_equal(bench_run(m, &opts, &r, &err), ST_EINVAL);
+    opts.tok = t;
+    if (bench_run(m, &opts, &r, &err) < 0)
+        fail_msg("%s", err.message);
+    expect_rows(&r, (const char *const[]){"extract", "extract_16"}, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_true(r.figures[i].tokens_per_s > r.figures[i].per_s);
+        assert_true(r.figures[i].tokens_per_step > 2);
+    }
+    tok_free(t);
+    model_free(m);
+}
+
 static void run_encoder(void **state)
 {
     static const char *const all[] = {"heads", "embed"};
@@ -142,9 +172,8 @@ static void faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loops_agree),
-        cmocka_unit_test(run_decoder),
-        cmocka_unit_test(run_encoder),
+        cmocka_unit_test(loops_agree), cmocka_unit_test(run_decoder),
+        cmocka_unit_test(run_reader),  cmocka_unit_test(run_encoder),
         cmocka_unit_test(faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -350,6 +350,18 @@ static void run_held(void **state)
     assert_string_equal(output, "");
     assert_int_equal(stint("run -m " LLAMA " --regex '[0-9]{9}' -n 3 hello"), 8);
     says("it is not whole\nhint: ");
+    assert_int_equal(stint("run -m " LLAMA " --schema - hello <<'END' 2>&1\n"
+                           "{\"type\": \"array\", \"items\": {\"enum\": [1, \"b\"]}, "
+                           "\"minItems\": 2, \"maxItems\": 2}\nEND\nexit $?"),
+                     0);
+    json_t *two = json_loads(output, 0, NULL);
+    assert_int_equal(json_array_size(two), 2);
+    json_decref(two);
+    assert_int_equal(stint("run -m " LLAMA " --schema - hello <<'END' 2>&1\n"
+                           "{\"items\": {\"$ref\": \"http://a/b\"}}\nEND\nexit $?"),
+                     6);
+    says("/items");
+    assert_int_equal(stint("run -m " LLAMA " --no-schema-prompt --choice b hello"), 2);
     assert_int_equal(stint("run -m " LLAMA " --regex a --choice b hello"), 2);
     says("held one way");
     assert_int_equal(stint("run -m " LLAMA " --regex a --regex b hello"), 2);

@@ -19,7 +19,7 @@ ALLOWED = {
     "engine": {"model", "tokenizer", "grammar", "kernels", "gguf"},
     "expert": {"engine", "template", "stats", "model", "tokenizer", "gguf", "kernels"},
     "task": {"expert", "engine", "grammar", "template", "stats", "model", "tokenizer", "gguf"},
-    "bench": {"engine", "model", "kernels"},
+    "bench": {"engine", "model", "kernels", "grammar", "tokenizer"},
     "eval": {"task", "expert", "stats"},
 }
 ALL = set(ALLOWED)
