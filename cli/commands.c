@@ -21,6 +21,7 @@
     X("Look at models", convert)                                                         \
     X("Look at models", render)                                                          \
     X("Look at models", dequant)                                                         \
+    X("Look at models", grammar)                                                         \
     X("Look at models", bench)                                                           \
     X("About this program", completion)                                                  \
     X("About this program", man)                                                         \

@@ -21,13 +21,9 @@
 
 static char output[1 << 20];
 
-/* Run `stint WORDS`, a shell command line; output and errors go to `output`. */
-static int stint(const char *words)
+/* Run a shell command line; output goes to `output`. */
+static int run_line(const char *line)
 {
-    char line[4096];
-    const char *exe = getenv("STINT_EXE");
-    assert_non_null(exe);
-    snprintf(line, sizeof line, "'%s' %s 2>&1", exe, words);
     FILE *pipe = popen(line, "r");
     assert_non_null(pipe);
     size_t len = fread(output, 1, sizeof output - 1, pipe);
@@ -35,6 +31,27 @@ static int stint(const char *words)
     int status = pclose(pipe);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+/* Run `stint WORDS`; output and errors go to `output`. */
+static int stint(const char *words)
+{
+    char line[4096];
+    const char *exe = getenv("STINT_EXE");
+    assert_non_null(exe);
+    snprintf(line, sizeof line, "'%s' %s 2>&1", exe, words);
+    return run_line(line);
+}
+
+/* The same with `input` on standard input. */
+static int stint_reads(const char *words, const char *input)
+{
+    char line[512];
+    const char *exe = getenv("STINT_EXE");
+    assert_int_equal(setenv("STINT_TEST_INPUT", input, 1), 0);
+    snprintf(line, sizeof line, "printf '%%s' \"$STINT_TEST_INPUT\" | '%s' %s 2>&1", exe,
+             words);
+    return run_line(line);
 }
 
 static void says(const char *part)
@@ -405,6 +422,60 @@ static void run_calls(void **state)
     says("{\"text\":");
 }
 
+static void grammar_check(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        stint_reads(
+            "grammar check --jsonl",
+            "{\"schema\":{\"properties\":{\"b\":{\"type\":\"integer\"},\"a\":true}},"
+            "\"valid\":1,\"tests\":[{\"data\":{\"a\":1,\"b\":1.0}},"
+            "{\"data\":{\"b\":\"\"}},{\"data\":[1e2]}]}\n"
+            "{\"schema\":{\"items\":{\"minLength\":-1}},\"tests\":[]}\n"
+            "{\"schema\":true,\"tests\":[]}"),
+        0);
+    says("{\"compiled\":true,\"accepts\":[true,false,true]}\n{\"compiled\":false,"
+         "\"pointer\":\"/items\",\"keyword\":\"minLength\",\"message\":\"");
+    says("}\n{\"compiled\":true,\"accepts\":[]}\n");
+    assert_int_equal(stint_reads("grammar check --jsonl --any-order -",
+                                 "{\"schema\":{\"properties\":{\"b\":true,\"a\":true}},"
+                                 "\"tests\":[{\"data\":{\"a\":1,\"b\":1}}]}\n{}\n{\"a\n\n"
+                                 "{\"schema\":true,\"tests\":[{\"data\":1}]}\n"),
+                     5);
+    says("{\"compiled\":true,\"accepts\":[true]}\n{\"error\":\"no \\\"schema\\\" with");
+    says("\n{\"error\":\"line 1 column");
+    says("\n{\"compiled\":true,\"accepts\":[true]}\n");
+    says("stint: -: line 2: ");
+}
+
+/* One schema, one value: what is wrong is named. */
+static void grammar_check_files(void **state)
+{
+    char path[] = "/tmp/stint-schema-XXXXXX", words[256];
+    static const char schema[] = "{\"properties\":{\"a\":{\"maximum\":2}}}";
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, schema, sizeof schema - 1), sizeof schema - 1);
+    close(fd);
+    snprintf(words, sizeof words, "grammar check --schema %s --data -", path);
+    assert_int_equal(stint_reads(words, "{\"a\":3}"), 5);
+    says("schema: compiled in ");
+    says("-: \"/a\": \"maximum\"");
+    assert_int_equal(stint_reads(words, "{\"a\":1e0}"), 0);
+    says("data: would be written");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(stint_reads("grammar check --schema -", "{\"minLength\":1.5}"), 5);
+    says("stint: -: ");
+    says("minLength");
+    assert_int_equal(stint("grammar check --schema tests/nothing.json"), 7);
+    assert_int_equal(stint("grammar check --jsonl tests/nothing.jsonl"), 7);
+    assert_int_equal(stint("grammar check"), 2);
+    assert_int_equal(stint("grammar check --data x --jsonl"), 2);
+    assert_int_equal(stint("grammar chalk"), 2);
+    says("try 'check'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +490,8 @@ int main(void)
         cmocka_unit_test(tokenize_text_and_rows),
         cmocka_unit_test(embed_rows),
         cmocka_unit_test(embed_refuses),
+        cmocka_unit_test(grammar_check),
+        cmocka_unit_test(grammar_check_files),
         cmocka_unit_test(run_prompts),
         cmocka_unit_test(run_rows),
         cmocka_unit_test(run_held),
