@@ -11,6 +11,8 @@
 #include "fault.h"
 #include "grammar/schema_run.h"
 #include "grammar/validate.h"
+#include "gz_lines.h"
+#include "here.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -402,10 +404,6 @@ static const char *const walked[] = {
     "2}",
 };
 
-/* Names that the walked schemas require or allow; behind '"' they are tried whole. */
-static const char *const names[] = {"k",  "t",  "v", "a",   "b", "c", "d",
-                                    "ab", "ac", "z", "x-1", "l", "r"};
-
 /* Types a text as far as it lives; DEAD: it does not, and nothing was typed. */
 static state_id type(const bed *b, state_id s, const char *bytes, st_buf *text)
 {
@@ -419,6 +417,27 @@ static state_id type(const bed *b, state_id s, const char *bytes, st_buf *text)
     return s;
 }
 
+/* Behind '"': a whole name that some part of the schema lists under `keyword`. */
+static state_id type_name(const bed *b, const json *part, const char *keyword, state_id s,
+                          st_buf *text)
+{
+    const json *list = json_get(part, keyword);
+    state_id to = STATE_DEAD;
+    for (uint32_t i = 0; list && list->items && i < list->n && !to; i++) {
+        const json *name = list->names ? &list->names[i] : &list->items[i];
+        st_buf whole;
+        st_buf_init(&whole, 10000);
+        if (name->type == JSON_STRING)
+            json_write_string(name->text, name->n, &whole);
+        st_buf_str(&whole, ":");
+        to = type(b, s, whole.data + 1, text);
+        st_buf_done(&whole);
+    }
+    for (uint32_t i = 0; part->items && i < part->n && !to; i++)
+        to = type_name(b, &part->items[i], keyword, s, text);
+    return to;
+}
+
 /* A living byte, or name, that leads towards the end: bytes that end things come first,
  * then those that begin what is small. */
 static state_id step_towards_end(const bed *b, state_id s, st_buf *text)
@@ -426,13 +445,9 @@ static state_id step_towards_end(const bed *b, state_id s, st_buf *text)
     static const char closing[] = "\"}]:Z, .5193780246eElntfu-[{\\";
     char last = text->len ? text->data[text->len - 1] : 0;
     state_id to = STATE_DEAD;
-    for (size_t i = 0; last == '"' && i < sizeof names / sizeof *names; i++) {
-        char whole[16];
-        snprintf(whole, sizeof whole, "%s\":", names[i]);
-        to = type(b, s, whole, text);
-        if (to != STATE_DEAD)
-            return to;
-    }
+    if (last == '"' && ((to = type_name(b, b->raw, "required", s, text)) != STATE_DEAD ||
+                        (to = type_name(b, b->raw, "properties", s, text)) != STATE_DEAD))
+        return to;
     if (last == '{' && (to = type(b, s, "}", text)) != STATE_DEAD)
         return to;
     for (const char *c = closing; *c; c++) {
@@ -479,27 +494,37 @@ static void show(const char *what, const bed *b, const st_buf *text)
              out.data);
 }
 
-/* Random bytes for a while, then to the end.  False: names or items ran out. */
-static bool walk(st_rng *rng, const bed *b, st_buf *text)
+/* LOST: names or items ran out.  CIRCLES: the end was not found. */
+typedef enum walked_to { AT_END, LOST, CIRCLES } walked_to;
+
+/* Random bytes for a while, then to the end. */
+static walked_to walk_on(st_rng *rng, const bed *b, st_buf *text)
 {
     st_buf_reset(text);
     state_id s = STATE_START;
     uint32_t wander = st_rng_below(rng, 120);
-    for (uint32_t i = 0; i < 6000; i++) {
+    for (uint32_t i = 0; i < 3000; i++) {
         if (b->a->ops->accepts(b->a, s) && (i >= wander || st_rng_below(rng, 4) == 0))
-            return true;
+            return AT_END;
         state_id to =
             i < wander ? step_at_random(rng, b, s, text) : step_towards_end(b, s, text);
         if (to == STATE_DEAD && b->a->ops->accepts(b->a, s))
-            return true;
+            return AT_END;
         if (to == STATE_DEAD && b->a->ops->may_repeat)
-            return false;
+            return LOST;
         if (to == STATE_DEAD)
             show("no way on", b, text);
         s = to;
     }
-    show("no end", b, text);
-    return false;
+    return CIRCLES;
+}
+
+static bool walk(st_rng *rng, const bed *b, st_buf *text)
+{
+    walked_to to = walk_on(rng, b, text);
+    if (to == CIRCLES)
+        show("no end", b, text);
+    return to == AT_END;
 }
 
 static void walks_end_in_valid_texts(void **state)
@@ -527,6 +552,46 @@ static void walks_end_in_valid_texts(void **state)
     st_buf_done(&text);
 }
 
+#define SCHEMAS "../shared/data/jsonschemabench/give_part.jsonl.gz"
+
+static void walks_through_real_schemas(void **state)
+{
+    (void)state;
+    if (!is_here(SCHEMAS))
+        return;
+    st_rng rng = {4};
+    st_buf text, schema_text;
+    st_buf_init(&text, 1 << 20);
+    st_buf_init(&schema_text, 1 << 24);
+    uint32_t n_ended = 0, n_circles = 0;
+    gz_lines in = gz_open(SCHEMAS);
+    for (uint32_t line = 0; gz_next(&in); line++) {
+        const json *entry;
+        if (line % 20 != 0)
+            continue;
+        assert_int_equal(json_read(in.line, in.len, &entry, NULL), 0);
+        st_buf_reset(&schema_text);
+        json_write(json_get(entry, "schema"), JSON_COMPACT, &schema_text);
+        json_free(entry);
+        for (int k = 0; k < 2; k++) {
+            bed b;
+            if (bed_try(&b, schema_text.data, GRAMMAR_SPACED, k, NULL) == 0) {
+                walked_to to = walk_on(&rng, &b, &text);
+                n_ended += to == AT_END;
+                n_circles += to == CIRCLES;
+                if (to == AT_END && !valid(&b, text.data, text.len))
+                    show("not valid", &b, &text);
+            }
+            bed_done(&b);
+        }
+    }
+    assert_true(gz_close(&in));
+    print_message("%u walks ended, %u went in circles\n", n_ended, n_circles);
+    assert_true(n_ended > 300);
+    st_buf_done(&schema_text);
+    st_buf_done(&text);
+}
+
 /* ---- values that are changed a little ---- */
 
 static void write_changed(st_rng *rng, const json *v, uint32_t chance, st_buf *out);
@@ -542,6 +607,8 @@ static void write_scalar(st_rng *rng, st_buf *out)
 
 static void write_members(st_rng *rng, const json *v, uint32_t chance, st_buf *out)
 {
+    static const char *const names[] = {"k", "t", "v",  "a", "b",
+                                        "c", "d", "ab", "z", "x-1"};
     bool object = v->type == JSON_OBJECT, first = true;
     uint32_t turn = object && v->n ? st_rng_below(rng, v->n) : 0;
     st_buf_char(out, object ? '{' : '[');
@@ -655,6 +722,7 @@ int main(void)
         cmocka_unit_test(taken_texts),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(walks_end_in_valid_texts),
+        cmocka_unit_test(walks_through_real_schemas),
         cmocka_unit_test(exactly_the_valid_values),
         cmocka_unit_test(every_allocation_fails_once),
     };
