@@ -1,7 +1,8 @@
 /* task/checks.h - what must be true of an answer's fields, looked at after the model.
  *
  *   verbatim   a text stands in the input as it is, a number by its value, both as whole
- *              words; of an array each of its texts and numbers
+ *              words; of an array each of its texts and numbers.  While it is written, a
+ *              field is also held to what the input offers (task/verbatim.h)
  *   min, max   a number's bounds; of an array how many items it has
  *   matches    a pattern (task/rules.h) that occurs in a text, or in a number as written
  *   rule       a relation between fields (task/relation.h)

@@ -28,7 +28,8 @@ typedef struct extract_ask { /* all borrowed */
     size_t len;
     const shot *const *shots; /* [n_shots] the nearest last */
     uint32_t n_shots;
-    const char *failed; /* repair: the answer, */
+    struct grammar *held; /* what is written is held to; NULL: the contract's */
+    const char *failed;   /* repair: the answer, */
     size_t failed_len;
     const char *why; /* and a line for each check that failed; NULL */
 } extract_ask;

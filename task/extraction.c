@@ -15,6 +15,7 @@
 #include "task/length.h"
 #include "task/models.h"
 #include "task/outline.h"
+#include "task/verbatim.h"
 
 enum { MAX_TEXT = 64 << 20 };
 
@@ -406,7 +407,8 @@ typedef struct batch { /* inputs of one call on their way through the model */
     extract_ask *asks;               /* [n] */
     const shot *(*shots)[SHOTS_MAX]; /* [n] */
     char **cuts;                     /* [n] what length_hold made, or NULL */
-    extract_reply *replies;          /* [n] */
+    grammar **held;         /* [n] the schema with the input's own words, or NULL */
+    extract_reply *replies; /* [n] */
 } batch;
 
 static void batch_done(batch *b)
@@ -414,6 +416,8 @@ static void batch_done(batch *b)
     for (uint32_t i = 0; i < b->n; i++) {
         if (b->cuts)
             st_free(b->cuts[i]);
+        if (b->held)
+            grammar_free(b->held[i]);
         if (b->replies)
             extract_reply_done(&b->replies[i]);
     }
@@ -421,6 +425,7 @@ static void batch_done(batch *b)
     st_free(b->asks);
     st_free(b->shots);
     st_free(b->cuts);
+    st_free(b->held);
     st_free(b->replies);
 }
 
@@ -431,9 +436,10 @@ static int batch_init(batch *b, uint32_t n, st_err *err)
         .asks = st_zalloc_n(n, sizeof *b->asks),
         .shots = st_zalloc_n(n, sizeof *b->shots),
         .cuts = st_zalloc_n(n, sizeof *b->cuts),
+        .held = st_zalloc_n(n, sizeof *b->held),
         .replies = st_zalloc_n(n, sizeof *b->replies),
     };
-    if (b->index && b->asks && b->shots && b->cuts && b->replies)
+    if (b->index && b->asks && b->shots && b->cuts && b->held && b->replies)
         return 0;
     batch_done(b);
     return st_err_set(err, ST_ENOMEM, "no memory for %u inputs", n);
@@ -453,6 +459,26 @@ static void refuse(extract_answer *a, int code, const char *why)
 {
     a->code = code;
     snprintf(a->why, sizeof a->why, "%s", why);
+}
+
+/* The schema with the input's own words, where checks ask for them.  A schema that they
+ * leave nothing of, or that becomes too large, is not used: the checks say so. */
+static int hold_words(const contract *c, extract_ask *ask, grammar **ret, st_err *err)
+{
+    static const grammar_schema_opts how = {.space = GRAMMAR_SPACED};
+    grammar_refusal where;
+    st_err why = {0};
+    st_buf schema;
+    bool changed = false;
+    st_buf_init(&schema, MAX_TEXT);
+    int rc = verbatim_schema(c, ask->text, ask->len, &schema, &changed, &why);
+    if (rc == 0 && changed)
+        rc = grammar_schema(schema.data, schema.len, &how, ret, &where, &why);
+    st_buf_done(&schema);
+    if (rc == ST_ENOMEM)
+        return st_err_set(err, rc, "%s", why.message);
+    ask->held = *ret;
+    return 0;
 }
 
 /* Hold one input to its length and give it its examples. */
@@ -476,7 +502,7 @@ static int admit(extraction *x, const char *text, size_t len, uint32_t own,
     const shot **pointers = b->shots[b->n++];
     rc = find_shots(x, ask->text, len, own, pointers, ask, err);
     a->n_shots = ask->n_shots;
-    return rc;
+    return rc ? rc : hold_words(x->c, ask, &b->held[b->n - 1], err);
 }
 
 static int score_fields(const extraction *x, extract_answer *a, const extract_reply *r,

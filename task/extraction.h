@@ -1,8 +1,9 @@
 /* task/extraction.h - a task of type extract or draft opened for use, and its answers.
  *
- *   length -> examples -> the model writes, held to the schema -> checks
- *                               ^                                   | one fails
- *                               '------------ once more, told why --'
+ *   length -> examples -> the model writes, held to the schema and, where a check says
+ *       verbatim, to the input's own words -> checks
+ *                 ^                             | one fails
+ *                 '--------- once more, told why
  *
  * What was fitted (task/extract_fit.h) lies beside the contract like that of other tasks
  * and says which model writes, how many examples it is shown, how they are found, and

@@ -29,6 +29,7 @@ struct extractor {
 typedef struct writing { /* one input under way */
     extractor *x;
     extract_reply *reply;
+    masker *own; /* of what this text is held to alone; NULL */
     st_buf text;
     uint32_t cap;
     int rc;
@@ -238,7 +239,7 @@ static int submit_ids(extractor *x, writing *w, const extract_ask *ask,
         .generate = {.how = SAMPLER_GREEDY,
                      .max_new = x->c->output.max_tokens,
                      .logp = true,
-                     .held = {.masker = x->masker,
+                     .held = {.masker = w->own ? w->own : x->masker,
                               .tok = x->lm->tok,
                               .input = ask->text,
                               .input_len = ask->len},
@@ -259,6 +260,8 @@ static int submit(extractor *x, writing *w, const extract_ask *ask, st_err *err)
     if (rc == 0 && ids.n >= n_ctx)
         rc = st_err_set(&why, ST_ELIMIT,
                         "the prompt has %zu tokens, the context holds %u", ids.n, n_ctx);
+    if (rc == 0 && ask->held)
+        rc = masker_new(ask->held, x->vocab, NULL, &w->own, &why);
     if (rc == 0)
         rc = submit_ids(x, w, ask, &ids, &why);
     tok_ids_done(&ids);
@@ -284,6 +287,7 @@ static int run_some(extractor *x, const extract_ask *asks, uint32_t n,
         ;
     for (uint32_t i = 0; i < n; i++) {
         st_buf_done(&at[i].text);
+        masker_free(at[i].own);
         if (rc == 0 && replies[i].code == ST_ENOMEM)
             rc = st_err_set(err, ST_ENOMEM, "%s", replies[i].why);
     }

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/file.h"
+#include "grammar/grammar.h"
 #include "task/checks.h"
 #include "task/data.h"
 #include "task/draft.h"
@@ -14,6 +15,7 @@
 #include "task/extraction.h"
 #include "task/outline.h"
 #include "task/rules.h"
+#include "task/verbatim.h"
 #include "tests/fault.h"
 #include "tests/here.h"
 #include <math.h>
@@ -362,6 +364,69 @@ static void outlines_know_fields_and_their_order(void **state)
     bool known;
     assert_int_equal(outline_knows("{\"$ref\": \"#\"}", 13, "/a/b/c", &known, &err), 0);
     assert_false(known);
+}
+
+/* ---- the input's own words ---- */
+
+static void verbatim_fields_are_offered_the_input(void **state)
+{
+    static const char yaml[] =
+        "task: t\nquestion: {type: extract, schema: {type: object, properties: {id: "
+        "{type: "
+        "[string, 'null']}, a: {type: object, properties: {n: {type: number}}}, s: "
+        "{type: "
+        "string}}, required: [id]}}\n"
+        "checks: [{field: /id, verbatim: true}, {field: /a/n, verbatim: true}]\n";
+    static const struct {
+        const char *object;
+        bool fits;
+    } cases[] = {
+        {"{\"id\": \"M8 (box)\"}", true},
+        {"{\"id\": \"M8 (box\"}", true},
+        {"{\"id\": \"Tür \\\"x\"}", true},
+        {"{\"id\": \"r-7\", \"s\": \"free\"}", true},
+        {"{\"id\": null, \"a\": {\"n\": 1250.50}}", true},
+        {"{\"id\": null, \"a\": {\"n\": 3.4}}", true},
+        {"{\"id\": null, \"a\": {\"n\": 125}}", false},
+        {"{\"id\": \"M\"}", false},
+        {"{\"id\": \"8 (box)\"}", false},
+        {"{\"id\": \"free\"}", false},
+        {"{\"id\": \"x r-7\"}", false}, /* over a line's end */
+    };
+    static const char text[] = "M8 (box), Tür \"x\nr-7 1,250.50 3,40 r-7 01 1.2.3";
+    st_err err = {0};
+    st_buf out;
+    grammar *g;
+    contract *c;
+    grammar_refusal where;
+    bool changed;
+    (void)state;
+    assert_int_equal(contract_parse("t", yaml, strlen(yaml), &c, &err), 0);
+    st_buf_init(&out, 1 << 16);
+    assert_int_equal(verbatim_schema(c, text, strlen(text), &out, &changed, &err), 0);
+    assert_true(changed);
+    if (grammar_schema(out.data, out.len, &(grammar_schema_opts){0}, &g, &where, &err))
+        fail_msg("%s: %s", out.data, err.message);
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        st_err why = {0};
+        int rc = grammar_validate(g, cases[i].object, strlen(cases[i].object), &why);
+        if (rc != (cases[i].fits ? 0 : ST_EFORMAT))
+            fail_msg("%s: %s", cases[i].object, why.message);
+    }
+    grammar_free(g);
+    /* nothing to offer, and too much of it */
+    st_buf_reset(&out);
+    assert_int_equal(verbatim_schema(c, " - ", 3, &out, &changed, &err), 0);
+    assert_false(changed);
+    st_buf many;
+    st_buf_init(&many, 1 << 16);
+    for (int i = 0; i < 200; i++)
+        st_buf_fmt(&many, "word%d ", i);
+    assert_int_equal(verbatim_schema(c, many.data, many.len, &out, &changed, &err), 0);
+    assert_false(changed);
+    st_buf_done(&many);
+    st_buf_done(&out);
+    contract_free(c);
 }
 
 /* ---- drafts ---- */
@@ -751,7 +816,8 @@ static void deciding_without_memory_is_an_error(void **state)
     (void)state;
     if (!is_here(TINY))
         skip();
-    contract_free(animals(animal, "checks: [{field: /legs, min: 9}]\n"));
+    contract_free(animals(animal, "checks: [{field: /legs, min: 9}, {field: /legs, "
+                                  "verbatim: true}]\n"));
     assert_true(fault_sweep(decide_once, NULL, 17) > 5);
 }
 
@@ -799,6 +865,7 @@ int main(void)
         cmocka_unit_test(verbatim_means_whole_words),
         cmocka_unit_test(faults_name_check_field_and_reason),
         cmocka_unit_test(outlines_know_fields_and_their_order),
+        cmocka_unit_test(verbatim_fields_are_offered_the_input),
         cmocka_unit_test(drafts_are_rendered),
         cmocka_unit_test(scores_become_true),
         cmocka_unit_test(near_examples_come_last),
