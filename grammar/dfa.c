@@ -103,11 +103,10 @@ int dfa_plain(dfa **ret, st_err *err)
     return of_ways(plain_ways, ST_COUNT(plain_ways), ret, err);
 }
 
-/* States in an order in which every way leads to a later one; false: there is a circle,
- * so texts without end. */
-static bool sort_states(const dfa *d, uint32_t *ways_in, uint32_t *order)
+bool dfa_sort(const dfa *d, uint32_t *ways_in, uint32_t *order)
 {
     uint32_t n = 0;
+    memset(ways_in, 0, d->n_states * sizeof *ways_in);
     for (uint32_t s = 1; s < d->n_states; s++) {
         for (uint32_t c = 0; c < d->n_classes; c++)
             ways_in[d->next[(size_t)s * d->n_classes + c]]++;
@@ -132,11 +131,11 @@ uint64_t dfa_count(const dfa *d, uint64_t most)
         return 0;
     /* Without memory the answer is the safe one: "that many or more". */
     uint64_t *texts = st_zalloc_n(d->n_states, sizeof *texts);
-    uint32_t *ways_in = st_zalloc_n(d->n_states, 2 * sizeof *ways_in);
+    uint32_t *ways_in = st_alloc_n(d->n_states, 2 * sizeof *ways_in);
     uint64_t count = most;
     for (uint32_t byte = 0; byte < 256; byte++)
         bytes_of[d->class_of[byte]]++;
-    if (texts && ways_in && sort_states(d, ways_in, ways_in + d->n_states)) {
+    if (texts && ways_in && dfa_sort(d, ways_in, ways_in + d->n_states)) {
         const uint32_t *order = ways_in + d->n_states;
         for (uint32_t i = d->n_states - 1; i-- > 0;) {
             uint32_t s = order[i];

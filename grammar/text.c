@@ -139,17 +139,31 @@ static bool all_from(layers *l, uint32_t min)
     return true;
 }
 
-static bool all_up_to(layers *l, uint32_t max)
+/* Has it at most `max`?  Not where there are texts without end.  longest[s] are the most
+ * characters from s on. */
+static int all_up_to(const layers *l, uint32_t max, bool *ret, st_err *err)
 {
-    if (max == UINT32_MAX)
-        return true;
-    layers_first(l, false);
-    for (uint32_t k = 0; k <= max && !l->stable; k++) {
-        layers_next(l);
-        if (!l->now[l->d->start])
-            return true;
+    const dfa *d = l->d;
+    *ret = max == UINT32_MAX;
+    if (*ret)
+        return 0;
+    uint32_t *order = st_alloc_n(d->n_states, 2 * sizeof *order);
+    if (!order)
+        return dfa_out_of_memory(err);
+    uint32_t *longest = order + d->n_states;
+    if (dfa_sort(d, longest, order)) {
+        for (uint32_t i = d->n_states - 1; i-- > 0;) {
+            uint32_t s = order[i];
+            longest[s] = 0;
+            for (uint32_t k = l->begin[s]; k < l->begin[s + 1]; k++) {
+                uint32_t n = longest[l->to[k]] + (l->pending[l->to[k]] == 0);
+                longest[s] = n > longest[s] ? n : longest[s];
+            }
+        }
+        *ret = longest[d->start] <= max;
     }
-    return false;
+    st_free(order);
+    return 0;
 }
 
 static int too_long(const text_rule *r, st_err *err)
@@ -254,7 +268,10 @@ int text_rule_make(dfa *d, uint32_t min, uint32_t max, text_rule *ret, st_err *e
     if (!rc && limited) {
         find_pending(d, r.pending);
         rc = layers_init(&l, d, r.pending, err);
-        limited = !rc && !(all_from(&l, min) && all_up_to(&l, max));
+        bool short_enough = false;
+        if (!rc)
+            rc = all_up_to(&l, max, &short_enough, err);
+        limited = !rc && !(short_enough && all_from(&l, min));
     }
     if (!rc && limited) {
         r.cap = max == UINT32_MAX ? min : max;
