@@ -44,8 +44,8 @@ ST_NODISCARD int dfa_finish(const dfa_draft *w, bool merge, dfa **ret, st_err *e
 ST_NODISCARD int dfa_minimise(const dfa_draft *w, uint32_t *block, uint32_t *ret_n,
                               st_err *err);
 
-/* order[i], [n_states - 1]: the states in an order in which every way leads to a later one.
- * False: there is a circle, so texts without end.  ways_in: scratch, [n_states]. */
+/* order[i], [n_states - 1]: the states in an order in which every way leads to a later
+ * one. False: there is a circle, so texts without end.  ways_in: scratch, [n_states]. */
 bool dfa_sort(const dfa *d, uint32_t *ways_in, uint32_t *order);
 
 int dfa_out_of_memory(st_err *err);
