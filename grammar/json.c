@@ -329,7 +329,7 @@ static int close_level(reader *r)
     size_t n = r->n - l->first;
     json value = {.type = l->is_object ? JSON_OBJECT : JSON_ARRAY,
                   .n = (uint32_t)(l->is_object ? n / 2 : n)};
-    const json *pending = r->pending + l->first;
+    const json *pending = n ? r->pending + l->first : NULL;
     if (n && l->is_object) {
         int rc = close_object(r, pending, &value);
         if (rc < 0)
@@ -514,7 +514,8 @@ const json *json_get(const json *object, const char *name)
 
 bool json_is(const json *string, const char *text)
 {
-    return string->type == JSON_STRING && cmp_text(string, text, strlen(text)) == 0;
+    return string && string->type == JSON_STRING &&
+           cmp_text(string, text, strlen(text)) == 0;
 }
 
 static bool same_number(const json *a, const json *b)

@@ -49,7 +49,8 @@ void json_free(const json *root); /* what json_read gave; NULL allowed */
 /* The member of that name, or NULL (also when it is no object).  By bisection. */
 const json *json_get(const json *object, const char *name);
 const json *json_get_n(const json *object, const char *name, size_t len);
-bool json_is(const json *string, const char *text); /* a string with that text */
+bool json_is(const json *string,
+             const char *text); /* a string with that text? NULL: no */
 
 /* Equality as JSON Schema has it: numbers by value (exponents of over 10^9 by text),
  * objects in any order. */
