@@ -50,9 +50,10 @@ uint64_t dfa_count(const dfa *d, uint64_t most);
  * U+009F), U+2028, U+2029, '"' and '\\': what strings of JSON have as it is, and '.' of a
  * pattern takes. */
 ST_NODISCARD int dfa_plain(dfa **ret, st_err *err);
-/* open[s], for [n_states]: any plain text leads from s on to states that are open too, at
- * each of its characters.  DFA_LOOPS: it leads back to s at each of them. */
-enum { DFA_LOOPS = 2 };
+/* open[s], for [n_states]: plain text of at least so many characters, up to DFA_FAR,
+ * leads from s on to living states, whatever it is; DFA_ENDLESS: of any length;
+ * DFA_LOOPS: it leads back to s at each character. */
+enum { DFA_FAR = 16, DFA_ENDLESS = 254, DFA_LOOPS = 255 };
 ST_NODISCARD int dfa_open(const dfa *d, uint8_t *open, st_err *err);
 
 /* Which of many a text is: names and parts run side by side.  A label says which name the

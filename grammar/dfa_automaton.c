@@ -47,7 +47,8 @@ static void forget(automaton *a)
 
 static uint32_t room(const automaton *a, state_id s)
 {
-    return of(a)->open[s] ? UINT32_MAX : 0;
+    uint8_t open = of(a)->open[s];
+    return open < DFA_ENDLESS ? open : UINT32_MAX;
 }
 
 static bool loops(const automaton *a, state_id s)

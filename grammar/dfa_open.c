@@ -3,12 +3,17 @@
  * The largest set of pairs (state of plain text, state of the automaton) in which no byte
  * leads from a living first partner to a dead second one: pairs are struck out until none
  * has to be.  Only pairs that can be met are looked at: those of the state between
- * characters, and what the ones among them lead to that do not fail at once. */
+ * characters, and what the ones among them lead to that do not fail at once.
+ *
+ * What is left of them is then looked at character by character: how many can be read at
+ * least before one fails. */
 #include "grammar/dfa.h"
 
 #include "base/mem.h"
 #include "grammar/dfa_build.h"
 #include <string.h>
+
+enum { MOST_WORK = 1 << 19 }; /* steps of one round of what is not open for ever */
 
 typedef struct pairs {
     const dfa *plain, *d;
@@ -110,6 +115,50 @@ static bool leads_back(const pairs *p, uint32_t s, uint32_t a, uint32_t to)
     return true;
 }
 
+/* Does every byte from a pair lead on?  To the end of a character from where `rounds`
+ * more can be read, or to a pair inside of one that is `good`. */
+static bool leads_on(const pairs *p, size_t pair, const uint8_t *open, uint32_t rounds)
+{
+    uint32_t n = p->d->n_states;
+    size_t to;
+    bool dead;
+    for (uint32_t i = 0; i < p->n_bytes; i++) {
+        if (!step(p, pair, p->bytes[i], &to, &dead))
+            continue;
+        if (dead || (to / n == p->plain->start ? open[to % n] < rounds : !p->good[to]))
+            return false;
+    }
+    return true;
+}
+
+/* Of the states that are not open: how many characters at least can be read. */
+static void count_rooms(pairs *p, uint8_t *open)
+{
+    uint32_t n = p->d->n_states;
+    size_t begin = (size_t)p->plain->start * n;
+    bool more = p->n_met * p->n_bytes <= MOST_WORK;
+    for (size_t i = 0; i < p->n_met; i++) /* those struck out count as inside */
+        p->good[p->met[i]] |= (uint8_t)(p->good[p->met[i]] << 1);
+    for (uint32_t round = 0; more && round < DFA_FAR; round++) {
+        more = false;
+        for (uint32_t byte = 0; byte < 3; byte++) { /* inside: the last bytes first */
+            for (size_t i = 0; i < p->n_met; i++) {
+                size_t pair = p->met[i];
+                if (pair / n != p->plain->start && !(p->good[pair] & 2))
+                    p->good[pair] = leads_on(p, pair, open, round);
+            }
+        }
+        for (size_t i = 0; i < p->n_met; i++) {
+            size_t pair = p->met[i];
+            if (pair - begin < n && open[pair - begin] == round &&
+                leads_on(p, pair, open, round)) {
+                open[pair - begin]++;
+                more = true;
+            }
+        }
+    }
+}
+
 int dfa_open(const dfa *d, uint8_t *open, st_err *err)
 {
     dfa *plain;
@@ -127,9 +176,10 @@ int dfa_open(const dfa *d, uint8_t *open, st_err *err)
         memcpy(open, p.good + (size_t)plain->start * d->n_states, d->n_states);
         open[DFA_DEAD] = 0;
         for (uint32_t s = 1; s < d->n_states; s++) {
-            if (open[s] && leads_back(&p, s, plain->start, s))
-                open[s] = DFA_LOOPS;
+            if (open[s])
+                open[s] = leads_back(&p, s, plain->start, s) ? DFA_LOOPS : DFA_ENDLESS;
         }
+        count_rooms(&p, open);
     }
     st_free(p.good);
     st_free(p.met);

@@ -91,38 +91,43 @@ static int new_row(masker *m, state_id **ret, st_err *err)
     return 0;
 }
 
-/* A transition that was not met yet. */
+/* A transition that was not met yet; *ret as rows have it. */
 static int step_anew(masker *m, state_id s, uint8_t byte, state_id *ret, st_err *err)
 {
+    const automaton_ops *ops = m->a->ops;
+    state_id to;
     int rc = reach(m, s, err);
     if (rc == 0 && !m->seen[s].row)
         rc = new_row(m, &m->seen[s].row, err);
     if (rc == 0)
-        rc = m->a->ops->step(m->a, s, byte, ret, err);
+        rc = ops->step(m->a, s, byte, &to, err);
     if (rc == 0)
         rc = check_bound(m, 0, err);
     if (rc == 0)
-        rc = reach(m, *ret, err);
-    if (rc == 0)
-        m->seen[s].row[byte] = *ret;
-    return rc;
+        rc = reach(m, to, err);
+    if (rc < 0)
+        return rc;
+    if (to != STATE_DEAD && ops->may_repeat && ops->may_repeat(m->a, to))
+        to |= STATE_REPEATS;
+    m->seen[s].row[byte] = *ret = to;
+    return 0;
 }
 
 int masker_step(masker *m, state_id s, uint8_t byte, state_id *ret, st_err *err)
 {
     const state_id *row = s < m->cap_seen ? m->seen[s].row : NULL;
-    if (row && row[byte] != STATE_UNKNOWN) {
-        *ret = row[byte];
-        return 0;
-    }
-    return step_anew(m, s, byte, ret, err);
+    state_id to = row ? row[byte] : STATE_UNKNOWN;
+    int rc = to == STATE_UNKNOWN ? step_anew(m, s, byte, &to, err) : 0;
+    if (rc == 0)
+        *ret = to & ~STATE_REPEATS;
+    return rc;
 }
 
 /* A step of the walk that is not in the row yet. */
 static int walk_anew(masker *m, trie_node node, state_id *ret, st_err *err)
 {
     state_id from = m->open[node.depth - 1];
-    int rc = masker_step(m, from, node.byte, ret, err);
+    int rc = step_anew(m, from, node.byte, ret, err);
     if (rc == 0)
         m->rows[node.depth - 1] = m->seen[from].row;
     return rc;
@@ -132,7 +137,6 @@ static int walk_anew(masker *m, trie_node node, state_id *ret, st_err *err)
  * that the state has room for. */
 static int walk(masker *m, const trie *t, state_id s, uint32_t room, st_err *err)
 {
-    const automaton_ops *ops = m->a->ops;
     const uint32_t *plain = vocab_plain(m->v, room);
     uint32_t behind = 0; /* end of the subtree under the last first repeat */
     m->open[0] = s;
@@ -150,9 +154,10 @@ static int walk(masker *m, const trie *t, state_id s, uint32_t room, st_err *err
             i = node.end;
             continue;
         }
-        if (rc == 0 && ops->may_repeat && ops->may_repeat(m->a, next)) {
+        if (rc == 0 && next & STATE_REPEATS) {
             rc = list_add(i < behind ? &m->later : &m->first, i, err);
             behind = i < behind ? behind : node.end;
+            next &= ~STATE_REPEATS;
         }
         if (rc < 0)
             return rc;

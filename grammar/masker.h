@@ -22,11 +22,13 @@ typedef struct kept_mask { /* the mask of one state */
 enum { WAY_NONE = -1, WAY_MANY = -2 };
 
 typedef struct seen_state {
-    state_id *row; /* [256] where each byte leads, STATE_UNKNOWN; NULL: not asked yet */
+    state_id *row; /* [256] where each byte leads, or STATE_UNKNOWN; NULL: not asked */
     kept_mask *mask;
 } seen_state;
 
 #define STATE_UNKNOWN UINT32_MAX
+#define STATE_REPEATS 0x40000000u /* in rows: a name or item has ended that may be one   \
+                                   */
 
 typedef struct masker_marker { /* a control token that some states allow */
     uint32_t id;

@@ -298,7 +298,7 @@ bool names_ended(const run *r, const run_plan *p, uint32_t *thread, uint32_t dep
 
 bool names_open(const run *r, const run_plan *p, const uint32_t *thread, uint32_t depth)
 {
-    return p->open && p->open[thread[NAME_AT]] &&
+    return p->open && p->open[thread[NAME_AT]] >= DFA_ENDLESS &&
            allowed(r, p, thread, p->free_label, depth);
 }
 

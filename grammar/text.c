@@ -244,7 +244,7 @@ static void find_slack(text_rule *r)
         return;
     for (uint32_t s = 1; s < r->d->n_states; s++) {
         uint32_t k, shortest;
-        if (!r->open[s])
+        if (r->open[s] < DFA_ENDLESS)
             continue;
         bool found = find_length(r, s, 0, r->horizon, &shortest);
         for (k = shortest; found && k <= r->horizon && has_length(r, s, k);)
@@ -342,8 +342,8 @@ bool text_accepts(const text_rule *r, text_state s)
 
 uint32_t text_room(const text_rule *r, text_state s)
 {
-    if (!r->open[s.at])
-        return 0;
+    if (r->open[s.at] < DFA_ENDLESS)
+        return r->lengths ? 0 : r->open[s.at];
     if (!r->lengths || r->max == UINT32_MAX)
         return UINT32_MAX;
     uint32_t left = r->max - s.n;

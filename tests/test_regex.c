@@ -286,20 +286,24 @@ static void test_open(void **state)
         int open;
     } places[] = {
         {"^.*$", "", DFA_LOOPS},
-        {"^.+$", "", 1},
+        {"^.+$", "", DFA_ENDLESS},
         {"^.+$", "a", DFA_LOOPS},
         {"^[^/]*$", "", 0},
-        {"^.{2}", "a", 1},
+        {"^.{2}", "a", DFA_ENDLESS},
         {"^.{2}", "ab", DFA_LOOPS},
-        {"^(..)*$", "a", 1},
-        {"^.{0,9}$", "", 0},
+        {"^(..)*$", "a", DFA_ENDLESS},
+        {"^.{0,9}$", "", 9},
+        {"^.{0,9}$", "\xC3\xA9xx", 6},
+        {"^.{0,90}$", "", DFA_FAR},
+        {"^(?:\\S+\\s+){0,3}\\S+$", "a", 6},
+        {"^[a-z]*$", "", 0},
         {"^[^\\x00-\\x1f]*$", "", DFA_LOOPS},
         {"^.*$", "\xC3", 0},
-        {"foo", "f", 1},
+        {"foo", "f", DFA_ENDLESS},
         {"foo", "foo", DFA_LOOPS},
         {"^\\S+ ", "a", 0},
         {"^a|b.*$", "xb", DFA_LOOPS},
-        {"^((?!ab).)*$", "", 0},
+        {"^((?!ab).)*$", "", 1},
     };
     for (size_t i = 0; i < ST_COUNT(places); i++) {
         dfa *d = compiled(places[i].pattern, REGEX_SEARCH);
