@@ -189,7 +189,11 @@ static int emit_counted(array_build *b, shape_array *a)
         if (rc == 0 && k->max != LIMIT_NO)
             rc = item_goal(b->c, &b->f, LIMIT_NO, &(ids){1, 0, &literal}, &one.without,
                            b->err);
-        a->contains[a->n_contains++] = one;
+        bool known = false;
+        for (uint32_t j = 0; j < a->n_contains; j++)
+            known |= memcmp(&a->contains[j], &one, sizeof one) == 0;
+        if (!known)
+            a->contains[a->n_contains++] = one;
     }
     return rc;
 }

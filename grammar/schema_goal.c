@@ -4,6 +4,43 @@
 
 enum { LOOK_AHEAD = 12 }; /* goals below goals; beyond it the answer is "maybe" */
 
+static uint16_t with_integers(uint16_t types)
+{
+    return types & 1 << JSON_NUMBER ? types | TYPE_INTEGER : types;
+}
+
+bool nodes_clash(const compiler *c, uint32_t a, uint32_t b)
+{
+    enum { COMPARE = 4096 };
+    const node *x = &c->nodes[a], *y = &c->nodes[b];
+    if (!(with_integers(x->types) & with_integers(y->types)))
+        return true;
+    if (!x->has_choices || !y->has_choices ||
+        (uint64_t)x->n_choices * y->n_choices > COMPARE)
+        return false;
+    for (uint32_t i = 0; i < x->n_choices; i++) {
+        for (uint32_t j = 0; j < y->n_choices; j++) {
+            if (json_same(&x->choices[i], &y->choices[j]))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Do two of the literals exclude each other, as is seen at once? */
+static bool clash(const compiler *c, const ids *literals)
+{
+    enum { FEW = 8 };
+    for (uint32_t i = 0; literals->n <= FEW && i < literals->n; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            if (!(literals->at[i] & 1) && !(literals->at[j] & 1) &&
+                nodes_clash(c, literals->at[i] / 2, literals->at[j] / 2))
+                return true;
+        }
+    }
+    return false;
+}
+
 int goal_of(compiler *c, const ids *literals, goal_id *ret, st_err *err)
 {
     ids plain = {0};
@@ -18,6 +55,7 @@ int goal_of(compiler *c, const ids *literals, goal_id *ret, st_err *err)
     }
     for (uint32_t i = 0; i + 1 < plain.n; i++)
         none |= plain.at[i] + 1 == plain.at[i + 1] && plain.at[i] % 2 == 0;
+    none = none || clash(c, &plain);
     uint32_t known = c->goal_index.n, number = GOAL_NONE;
     if (rc == 0 && !none)
         rc = intern_put(&c->goal_index, plain.at ? plain.at : &number,

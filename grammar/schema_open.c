@@ -155,7 +155,7 @@ static int open_one(opening *o)
         rc = add_literal(o, &one, nodes->at[i], false);
         for (uint32_t j = 0; j < nodes->n && rc == 0; j++) {
             uint32_t other = literal_of(nodes->at[j], false);
-            if (j == i)
+            if (j == i || nodes_clash(o->c, nodes->at[i], nodes->at[j]))
                 continue;
             literal_plain(o->c, &other);
             rc = ids_add(&one, term_of(TERM_EXCEPT, other), o->err);

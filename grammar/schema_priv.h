@@ -216,7 +216,7 @@ typedef struct compiler {
     uint64_t steps;    /* of work done; over SCHEMA_STEPS it is refused */
 } compiler;
 
-enum { SCHEMA_STEPS = 2000000, SCHEMA_GOALS = 30000 };
+enum { SCHEMA_STEPS = 150000, SCHEMA_GOALS = 30000 };
 
 /* ---- schema_refs.c */
 
@@ -320,6 +320,8 @@ ST_NODISCARD int step_taken(compiler *c, st_err *err); /* ST_ELIMIT: too much wo
 
 /* ---- schema_goal.c */
 
+/* Can no value be both?  As far as types and choices say. */
+bool nodes_clash(const compiler *c, uint32_t a, uint32_t b);
 ST_NODISCARD int goal_of(compiler *c, const ids *literals, goal_id *ret, st_err *err);
 ST_NODISCARD int goal_both(compiler *c, goal_id a, goal_id b, goal_id *ret, st_err *err);
 /* False: nothing satisfies it.  True also where that is not easily seen. */

@@ -29,7 +29,7 @@ typedef struct shape_contains {
     uint32_t min, max;
 } shape_contains;
 
-enum { SHAPE_CONTAINS = 4, SHAPE_EXISTS = 8 };
+enum { SHAPE_CONTAINS = 8, SHAPE_EXISTS = 8 };
 
 typedef struct shape_array {
     const goal_id *items; /* [n_items] of the first positions */
