@@ -12,6 +12,7 @@
 #include "grammar/intern.h"
 #include "grammar/json.h"
 #include "grammar/regex.h"
+#include "grammar/text.h"
 #include "grammar/validate_priv.h"
 #include "tests/fault.h"
 #include "tests/gz_lines.h"
@@ -505,6 +506,78 @@ static void test_random(void **state)
     assert_true(t.n_no > 5000);
 }
 
+/* A pattern and a length are what the pattern and a counted pattern are at once: alive,
+ * accepted and counted alike. */
+static void check_length(const dfa *d, uint32_t min, uint32_t max, st_rng *rng,
+                         const char *source)
+{
+    char limit[40], text[TEXT_BYTES + 8];
+    text_rule r;
+    dfa *both, *twin;
+    if (max == UINT32_MAX)
+        snprintf(limit, sizeof limit, "[^]{%u,}", min);
+    else
+        snprintf(limit, sizeof limit, "[^]{%u,%u}", min, max);
+    dfa *counted = compiled(limit, REGEX_WHOLE);
+    assert_int_equal(dfa_meet((const dfa *const[]){d, counted}, 2, NULL, 0, &both, NULL),
+                     0);
+    assert_int_equal(dfa_meet(&d, 1, NULL, 0, &twin, NULL), 0);
+    assert_int_equal(text_rule_make(twin, min, max, &r, NULL), 0);
+    assert_int_equal(text_rule_empty(&r), both->start == DFA_DEAD);
+    assert_true(text_rule_count(&r, 5000) == dfa_count(both, 5000));
+    for (int i = 0; i < 20; i++) {
+        size_t len = walk(i % 2 ? d : both, rng, text);
+        text_state at = text_start(&r);
+        uint32_t s = both->start, room = 0;
+        bool plain = false;
+        for (size_t k = 0; k <= len; k++) {
+            if ((at.at != DFA_DEAD) != (s != DFA_DEAD) ||
+                text_accepts(&r, at) != (both->label[s] != 0))
+                fail_msg("%s, %u to %u: '%.*s'", source, min, max, (int)k, text);
+            if (plain && room > 0 && s == DFA_DEAD)
+                fail_msg("%s, %u to %u: no room at '%.*s'", source, min, max, (int)k,
+                         text);
+            if (k == len || s == DFA_DEAD)
+                break;
+            room = text_room(&r, at);
+            plain = (uint8_t)text[k] >= ' ' && text[k] != '"' && text[k] != '\\' &&
+                    (uint8_t)text[k] < 0x7F;
+            at = text_step(&r, at, (uint8_t)text[k]);
+            s = dfa_step(both, s, (uint8_t)text[k]);
+        }
+    }
+    text_rule_done(&r);
+    dfa_free(both);
+    dfa_free(counted);
+}
+
+static void test_lengths(void **state)
+{
+    (void)state;
+    static const char *const sources[] = {
+        "",         "^.*$",      "^(..)*$",     "^(...)*$|^(.{4})*$", "^a*b?",     "a.b",
+        "^x{3,7}$", "^(ab|c)+$", "^\xC3\xA9+$", "^(.{5})+.{2}$",      "^[^]{4}|^x"};
+    st_rng rng = {11};
+    for (int i = 0; i < 400; i++) {
+        char source[4096];
+        size_t len;
+        dfa *d;
+        if (i < (int)ST_COUNT(sources) * 8) {
+            len = strlen(sources[i / 8]);
+            memcpy(source, sources[i / 8], len);
+        } else {
+            len = random_pattern(&rng, 2, source);
+        }
+        source[len] = '\0';
+        if (regex_dfa(source, len, REGEX_SEARCH, &d, NULL) < 0)
+            continue;
+        uint32_t min = st_rng_below(&rng, 2) ? st_rng_below(&rng, 12) : 0;
+        uint32_t max = st_rng_below(&rng, 3) ? min + st_rng_below(&rng, 12) : UINT32_MAX;
+        check_length(d, min, max, &rng, source);
+        dfa_free(d);
+    }
+}
+
 /* Patterns of real schemas. ------------------------------------------------------------
  */
 
@@ -589,7 +662,8 @@ int main(void)
         cmocka_unit_test(test_searched), cmocka_unit_test(test_whole),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_small),
         cmocka_unit_test(test_open),     cmocka_unit_test(test_random),
-        cmocka_unit_test(test_schemas),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_lengths),  cmocka_unit_test(test_schemas),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
