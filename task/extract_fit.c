@@ -155,16 +155,21 @@ static int try_way(work *w, uint32_t n_shots, shots_way find)
     return 0;
 }
 
+/* None, four found in each way, and then fewer and more found in the best of them. */
 static int try_ways(work *w)
 {
-    static const uint32_t counts[] = {2, 4, 8};
     static const shots_way finds[] = {SHOTS_FIXED, SHOTS_WORDS, SHOTS_MODEL};
     int rc = try_way(w, 0, SHOTS_WORDS);
-    for (size_t f = 0; extraction_train(w->x) && f < ST_COUNT(finds); f++)
-        for (size_t i = 0; i < ST_COUNT(counts) && rc == 0; i++)
-            if (finds[f] != SHOTS_MODEL || w->encoder)
-                rc = try_way(w, counts[i], finds[f]);
-    return rc;
+    if (rc || !extraction_train(w->x))
+        return rc;
+    for (size_t f = 0; f < ST_COUNT(finds) && rc == 0; f++)
+        if (finds[f] != SHOTS_MODEL || w->encoder)
+            rc = try_way(w, 4, finds[f]);
+    const extract_trial *best = &w->out->trials[w->out->best];
+    shots_way find = best->way.n_shots ? best->way.find : SHOTS_WORDS;
+    if (rc == 0)
+        rc = try_way(w, 2, find);
+    return rc ? rc : try_way(w, 8, find);
 }
 
 /* ---- what scores are worth ---- */
@@ -232,6 +237,7 @@ static int learn_truth(work *w)
     if (!w->kept)
         return st_err_set(w->err, ST_ENOMEM, "no memory to fit");
     int rc = extraction_set_way(w->x, &out->trials[out->best].way, w->encoder, w->err);
+    extraction_set_repair(w->x, true);
     if (rc == 0)
         rc = each_answer(w, w->n, "judging fields", look_fields, NULL);
     if (rc)
@@ -354,7 +360,8 @@ static void work_done(work *w)
 
 static int open_work(contract *c, const extract_fit_opts *opts, work *w, st_err *err)
 {
-    const extraction_opts how = {.n_threads = opts->n_threads, .unfitted = true};
+    const extraction_opts how = {
+        .n_threads = opts->n_threads, .unfitted = true, .no_repair = true};
     if (!c->train && !c->dev) {
         st_err_set(err, ST_ECONTRACT, "%s: there is nothing to fit on", c->path);
         st_err_hint(err, "name rows with outputs: data: {train: train.jsonl}");

@@ -32,6 +32,7 @@ typedef struct extract_ask { /* all borrowed */
     const char *failed;   /* repair: the answer, */
     size_t failed_len;
     const char *why; /* and a line for each check that failed; NULL */
+    bool looped; /* once more, after a text that did not end: drawn, not the likeliest */
 } extract_ask;
 
 /* The system turn of a task. */

@@ -355,6 +355,11 @@ void extraction_close(extraction *x)
     st_free(x);
 }
 
+void extraction_set_repair(extraction *x, bool repair)
+{
+    x->repair = repair;
+}
+
 contract *extraction_release(extraction *x)
 {
     contract *c = x->c;
@@ -578,7 +583,7 @@ static int write_faults(const extraction *x, const extract_answer *a, st_buf *ou
 /* The better of two answers to the same input stays in `a`. */
 static void take_better(extract_answer *a, extract_answer *again)
 {
-    bool better = again->code == 0 && again->n_faults < a->n_faults;
+    bool better = again->code == 0 && (a->code || again->n_faults < a->n_faults);
     if (better) {
         extract_answer first = *a;
         *a = *again;
@@ -592,22 +597,35 @@ static void take_better(extract_answer *a, extract_answer *again)
     a->n_forced += again->n_forced;
 }
 
+/* Is one more attempt worth it?  Its ask, with `why` for what failed. */
+static int ask_again(const extraction *x, const extract_answer *a, extract_ask *ask,
+                     st_buf *why, bool *ret_again, st_err *err)
+{
+    *ret_again = a->code == ST_ELIMIT ? a->n_tokens > 0 : !a->code && a->n_faults;
+    if (!*ret_again)
+        return 0;
+    if (a->code) {
+        ask->looped = true;
+        return 0;
+    }
+    int rc = write_faults(x, a, why, err);
+    ask->failed = a->output;
+    ask->failed_len = a->len;
+    ask->why = why->data;
+    return rc;
+}
+
 static int repair_all(extraction *x, const batch *first, extract_answer *answers,
                       batch *b, st_buf *why, st_err *err)
 {
     int rc = 0;
     for (uint32_t i = 0; i < first->n && rc == 0; i++) {
-        const extract_answer *a = &answers[first->index[i]];
-        if (a->code || a->n_faults == 0)
-            continue;
-        st_buf_init(&why[b->n], MAX_TEXT);
-        b->index[b->n] = i;
+        bool again;
         b->asks[b->n] = first->asks[i];
-        b->asks[b->n].failed = a->output;
-        b->asks[b->n].failed_len = a->len;
-        rc = write_faults(x, a, &why[b->n], err);
-        b->asks[b->n].why = why[b->n].data;
-        b->n++;
+        rc = ask_again(x, &answers[first->index[i]], &b->asks[b->n], &why[b->n], &again,
+                       err);
+        b->index[b->n] = i;
+        b->n += again;
     }
     if (rc == 0 && b->n)
         rc = extractor_run(x->extractor, b->asks, b->n, b->replies, err);
@@ -622,20 +640,22 @@ static int repair_all(extraction *x, const batch *first, extract_answer *answers
     return rc;
 }
 
-/* One more attempt for answers whose checks fail. */
+/* One more attempt for answers whose checks fail, and for texts that did not end. */
 static int repair(extraction *x, const batch *first, extract_answer *answers, st_err *err)
 {
     batch b;
     st_buf *why = st_zalloc_n(first->n + 1u, sizeof *why);
     if (!why)
         return st_err_set(err, ST_ENOMEM, "no memory for a second attempt");
+    for (uint32_t i = 0; i <= first->n; i++)
+        st_buf_init(&why[i], MAX_TEXT);
     int rc = batch_init(&b, first->n + 1u, err);
     if (rc == 0) {
         rc = repair_all(x, first, answers, &b, why, err);
-        for (uint32_t i = 0; i < b.n; i++)
-            st_buf_done(&why[i]);
         batch_done(&b);
     }
+    for (uint32_t i = 0; i <= first->n; i++)
+        st_buf_done(&why[i]);
     st_free(why);
     return rc;
 }

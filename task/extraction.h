@@ -5,6 +5,10 @@
  *                 ^                             | one fails
  *                 '--------- once more, told why
  *
+ * A text that did not end within output.max_tokens went round in a loop as a rule.  It is
+ * tried once more too, drawn (with the same seed) and not always the likeliest, and is an
+ * error if that does not end either.
+ *
  * What was fitted (task/extract_fit.h) lies beside the contract like that of other tasks
  * and says which model writes, how many examples it is shown, how they are found, and
  * what its scores are worth.  Not fitted, the first model of the contract that writes
@@ -93,6 +97,7 @@ typedef struct extract_way { /* how the model is asked */
 /* Ask from now on in this way; `encoder` for SHOTS_MODEL. */
 ST_NODISCARD int extraction_set_way(extraction *x, const extract_way *way, lm *encoder,
                                     st_err *err);
+void extraction_set_repair(extraction *x, bool repair);
 contract *extraction_release(extraction *x); /* close it and give the contract back */
 lm *extraction_lm(extraction *x);
 const data_set *extraction_train(const extraction *x); /* NULL: none */

@@ -14,6 +14,8 @@ enum {
     MAX_LIVE = 16, /* inputs that share steps; a client may not fill the whole queue */
     MAX_TEXT = 64 << 20,
 };
+#define LOOP_TEMPERATURE 0.7F /* by which a loop is left; the draw is always the same */
+#define LOOP_TOP_P 0.9F
 
 struct extractor {
     lm *lm;
@@ -227,6 +229,11 @@ static int submit_ids(extractor *x, writing *w, const extract_ask *ask,
                       const tok_ids *ids, st_err *err)
 {
     sched_id id;
+    sampler_opts how = SAMPLER_GREEDY;
+    if (ask->looped) {
+        how.temperature = LOOP_TEMPERATURE;
+        how.top_p = LOOP_TOP_P;
+    }
     size_t n = x->beginning.n;
     bool shares = x->prefix && ids->n > n &&
                   memcmp(ids->ids, x->beginning.ids, n * sizeof *ids->ids) == 0;
@@ -236,7 +243,7 @@ static int submit_ids(extractor *x, writing *w, const extract_ask *ask,
         .prefix = shares ? x->prefix : NULL,
         .tokens = ids->ids + from,
         .n = (uint32_t)(ids->n - from),
-        .generate = {.how = SAMPLER_GREEDY,
+        .generate = {.how = how,
                      .max_new = x->c->output.max_tokens,
                      .logp = true,
                      .held = {.masker = w->own ? w->own : x->masker,
@@ -250,16 +257,34 @@ static int submit_ids(extractor *x, writing *w, const extract_ask *ask,
     return sched_submit(x->sched, &request, &id, err);
 }
 
+/* The prompt, with as many of its examples as leave room for an answer: the farthest go
+ * first. */
+static int encode(const extractor *x, const extract_ask *ask, tok_ids *ids, st_err *err)
+{
+    extract_ask fewer = *ask;
+    uint32_t n_ctx = engine_n_ctx(x->lm->engine);
+    uint32_t most =
+        x->c->output.max_tokens < n_ctx / 4 ? x->c->output.max_tokens : n_ctx / 4;
+    for (;;) {
+        ids->n = 0;
+        int rc = extract_prompt_encode(x->lm, x->system, &fewer, ids, err);
+        if (rc || ids->n + most <= n_ctx || (fewer.n_shots == 0 && ids->n < n_ctx))
+            return rc;
+        if (fewer.n_shots == 0)
+            return st_err_set(err, ST_ELIMIT,
+                              "the prompt has %zu tokens, the context holds %u", ids->n,
+                              n_ctx);
+        fewer.shots++;
+        fewer.n_shots--;
+    }
+}
+
 /* A prompt that does not fit is a reply's error; running out of memory is the call's. */
 static int submit(extractor *x, writing *w, const extract_ask *ask, st_err *err)
 {
     st_err why = {0};
     tok_ids ids = {0};
-    uint32_t n_ctx = engine_n_ctx(x->lm->engine);
-    int rc = extract_prompt_encode(x->lm, x->system, ask, &ids, &why);
-    if (rc == 0 && ids.n >= n_ctx)
-        rc = st_err_set(&why, ST_ELIMIT,
-                        "the prompt has %zu tokens, the context holds %u", ids.n, n_ctx);
+    int rc = encode(x, ask, &ids, &why);
     if (rc == 0 && ask->held)
         rc = masker_new(ask->held, x->vocab, NULL, &w->own, &why);
     if (rc == 0)

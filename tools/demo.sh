@@ -11,10 +11,20 @@ step() {
     printf '\n\033[1m%s\033[0m\n' "$*"
 }
 
-rm -f examples/support/support.stint # what an earlier run fitted
+orders=examples/orders/task.yaml
+
+rm -f examples/support/support.stint examples/orders/orders.stint # of an earlier run
 step "1. Zero-shot: the model reads the contract and answers, without any example"
 "$stint" decide "$task" --input examples/support/golden.jsonl --zero-shot --report
 step "2. Fit: experts on the labelled examples"
 "$stint" fit "$task"
 step "3. The same messages again, side by side, and three of them in full"
 "$stint" decide "$task" --input examples/support/golden.jsonl --compare --bars 3
+step "4. Extraction: the fields of a text, held to a JSON Schema, without any contract"
+"$stint" extract --schema examples/orders/order.json --model smollm2-135m-instruct \
+    --examples examples/orders/train.jsonl "three oak stools for 29.50 EUR each, order 4471-B"
+step "5. With a contract: checks after the model; examples and probabilities are fitted"
+"$stint" check "$orders"
+"$stint" fit "$orders"
+step "6. Forty messages that nothing was fitted on: valid answers, F1 of fields, steps saved"
+"$stint" decide "$orders" --input examples/orders/golden.jsonl --report
