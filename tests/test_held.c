@@ -223,7 +223,61 @@ static const char *const grammars[] = {
     "[0-9]{4}",
     "root ::= \" \"? \"a\" (\" \" [a-c]+)+ \".\"",
 };
-enum { GRAMMARS = ST_COUNT(grammars) };
+enum { GBNFS = ST_COUNT(grammars), SCHEMAS = 10, GRAMMARS = GBNFS + SCHEMAS };
+
+/* --- random schemas */
+
+static void value_draw(fixture *f, uint32_t depth, st_buf *out)
+{
+    static const char *const leaves[] = {
+        "{\"type\": \"string\", \"maxLength\": 12}",
+        "{\"type\": \"string\", \"pattern\": \"^[a-c]{1,3}-[0-9]{2}$\"}",
+        "{\"type\": \"integer\", \"minimum\": -20, \"maximum\": 3000}",
+        "{\"type\": \"boolean\"}",
+        "{\"enum\": [\"red\", \"reddish\", \"blue\", 7, null]}",
+        "{\"const\": \"always the same\"}",
+        "{\"anyOf\": [{\"type\": \"null\"}, {\"type\": \"number\"}]}",
+        "{\"type\": \"string\", \"format\": \"date\"}",
+    };
+    uint32_t kind = below(f, depth > 0 ? 4 : 2);
+    if (kind < 2) {
+        st_buf_str(out, leaves[below(f, ST_COUNT(leaves))]);
+    } else if (kind == 2) {
+        st_buf_fmt(out, "{\"type\": \"array\", \"maxItems\": %u, ", 1 + below(f, 3));
+        st_buf_fmt(out,
+                   "\"uniqueItems\": %s, \"items\": ", below(f, 2) ? "true" : "false");
+        value_draw(f, depth - 1, out);
+        st_buf_char(out, '}');
+    } else {
+        uint32_t n = 1 + below(f, 4);
+        st_buf_str(out, "{\"type\": \"object\", \"additionalProperties\": false, "
+                        "\"properties\": {");
+        for (uint32_t i = 0; i < n; i++) {
+            st_buf_fmt(out, "%s\"%s %u\": ", i ? ", " : "", i % 2 ? "name" : "count", i);
+            value_draw(f, depth - 1, out);
+        }
+        st_buf_fmt(out, "}, \"required\": [\"count 0\"%s]}", n > 1 ? ", \"name 1\"" : "");
+    }
+}
+
+/* One that is not refused: some draws repeat what may not be repeated. */
+static grammar *schema_draw(fixture *f)
+{
+    const grammar_schema_opts opts = {.space = (grammar_space)below(f, 3),
+                                      .any_order = below(f, 3) == 0};
+    for (;;) {
+        grammar_refusal why;
+        grammar *g;
+        st_buf text;
+        st_buf_init(&text, SIZE_MAX / 2);
+        value_draw(f, 3, &text);
+        int rc = grammar_schema(text.data, text.len, &opts, &g, &why, NULL);
+        st_buf_done(&text);
+        if (rc == 0)
+            return g;
+        assert_true(rc == ST_EUNSUPPORTED || rc == ST_EINVAL || rc == ST_ELIMIT);
+    }
+}
 
 typedef struct bed { /* a model, its tokenizer and a masker for each grammar */
     fixture f;
@@ -244,10 +298,15 @@ static void bed_init(bed *b, const char *path, bool small)
     if (tok_new(g, &b->tok, &err) < 0 || vocab_new(b->tok, &b->vocab, &err) < 0)
         fail_msg("%s", err.message);
     gguf_close(g);
-    for (int i = 0; i < GRAMMARS; i++)
-        if (grammar_gbnf(grammars[i], strlen(grammars[i]), &b->grammars[i], &err) < 0 ||
-            masker_new(b->grammars[i], b->vocab, NULL, &b->maskers[i], &err) < 0)
+    for (int i = 0; i < GRAMMARS; i++) {
+        if (i >= GBNFS)
+            b->grammars[i] = schema_draw(&b->f);
+        else if (grammar_gbnf(grammars[i], strlen(grammars[i]), &b->grammars[i], &err) <
+                 0)
             fail_msg("grammar %d: %s", i, err.message);
+        if (masker_new(b->grammars[i], b->vocab, NULL, &b->maskers[i], &err) < 0)
+            fail_msg("grammar %d: %s", i, err.message);
+    }
 }
 
 static void bed_done(bed *b)
