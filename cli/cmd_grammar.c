@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/grammar_masks.h"
 #include "grammar/grammar.h"
 #include "grammar/instance.h"
 #include <errno.h>
@@ -102,10 +103,19 @@ static int run(cli_args *args, st_err *err)
     const char *lines = cli_operand(args, 1);
     instance_opts opts = {.any_order = cli_flag(args, "any-order"),
                           .times = cli_flag(args, "times")};
+    const char *tokens = cli_get(args, "vocab");
     grammar *g = NULL;
+    if (strcmp(cli_operand(args, 0), "masks") == 0) {
+        if (!tokens || !lines || schema || data || cli_flag(args, "jsonl"))
+            return st_err_set(err, ST_EINVAL,
+                              "grammar masks: needs --vocab FILE and a file of rows");
+        return grammar_masks(tokens, lines, err);
+    }
     if (strcmp(cli_operand(args, 0), "check") != 0)
-        return st_err_set(err, ST_EINVAL, "grammar: no '%s'; try 'check'",
+        return st_err_set(err, ST_EINVAL, "grammar: no '%s'; try 'check' or 'masks'",
                           cli_operand(args, 0));
+    if (tokens)
+        return st_err_set(err, ST_EINVAL, "grammar check: --vocab is for 'masks'");
     if (cli_flag(args, "jsonl") == (schema != NULL) || (lines && schema))
         return st_err_set(err, ST_EINVAL,
                           "grammar check: needs --jsonl [FILE] or --schema FILE");
@@ -127,13 +137,14 @@ static const cli_option options[] = {
     {"data", 0, "FILE", "Check a value against --schema."},
     {"any-order", 0, NULL, "Members in the order of the data, not of the schema."},
     {"times", 0, NULL, "Add \"compile_us\" to the answers of --jsonl."},
+    {"vocab", 0, "FILE", "GGUF file whose tokenizer 'masks' takes."},
     {0},
 };
 
 const cli_command cli_grammar = {
     .name = "grammar",
-    .summary = "check schemas that text is to be held to",
-    .operands = "check [FILE]",
+    .summary = "check schemas that text is to be held to; time their masks",
+    .operands = "check|masks [FILE]",
     .min_operands = 1,
     .max_operands = 2,
     .options = options,
@@ -145,7 +156,10 @@ const cli_command cli_grammar = {
         "\"accepts\": "
         "[true, ...]} or {\"compiled\": false, \"pointer\", \"keyword\", \"message\", "
         "\"hint\"}.  A line that is no such row is answered by {\"error\"}, and the exit "
-        "status then is not 0.",
+        "status then is not 0.\n\n"
+        "'masks' takes the rows of FILE too: the text of each valid value (\"valid\": "
+        "true, "
+        "or not said) is tokenised, and the mask before each of its tokens is timed.",
     .example = "stint grammar check --schema order.json --data answer.json\n"
                "schema: compiled in 0.3 ms\n"
                "data: would be written",

@@ -76,7 +76,8 @@ typedef struct masker_opts {
 /* Without a vocabulary (NULL) texts can be held, but all masks are empty. */
 ST_NODISCARD int masker_new(const grammar *g, const vocab *v, const masker_opts *opts,
                             masker **ret, st_err *err);
-void masker_free(masker *m); /* NULL allowed */
+void masker_free(masker *m);          /* NULL allowed */
+size_t masker_bytes(const masker *m); /* what states and masks take now */
 
 ST_NODISCARD int matcher_new(masker *m, matcher **ret, st_err *err);
 void matcher_free(matcher *t); /* NULL allowed */

@@ -25,9 +25,14 @@ static int out_of_memory(st_err *err)
     return st_err_set(err, ST_ENOMEM, "out of memory for masks");
 }
 
+size_t masker_bytes(const masker *m)
+{
+    return m->bytes + m->a->ops->bytes(m->a);
+}
+
 static int check_bound(const masker *m, size_t more, st_err *err)
 {
-    if (m->bytes + m->a->ops->bytes(m->a) + more <= m->limit)
+    if (masker_bytes(m) + more <= m->limit)
         return 0;
     int rc = st_err_set(err, ST_ELIMIT, "the states of one text need over %zu bytes",
                         m->limit);

@@ -474,6 +474,28 @@ static void grammar_check_files(void **state)
     assert_int_equal(stint("grammar check --data x --jsonl"), 2);
     assert_int_equal(stint("grammar chalk"), 2);
     says("try 'check'");
+    assert_int_equal(stint("grammar check --vocab x --schema y"), 2);
+}
+
+/* Masks are timed over the rows' valid values. */
+static void grammar_masks_take_time(void **state)
+{
+    (void)state;
+    assert_int_equal(stint("grammar masks rows.jsonl"), 2);
+    assert_int_equal(stint("grammar masks --vocab tests/nothing.gguf rows.jsonl"), 7);
+    if (!is_here(LLAMA))
+        return;
+    assert_int_equal(
+        stint_reads("grammar masks --vocab " LLAMA " -",
+                    "{\"schema\":{\"minLength\":3},\"tests\":[{\"data\":\"abc\"},"
+                    "{\"valid\":true,\"data\":\"a\"},{\"valid\":false,"
+                    "\"data\":\"b\"}]}\n\n{\"schema\":{\"type\":[]}}\n"),
+        0);
+    says("compile  2: mean ");
+    says("mask     ");
+    says("schemas refused 1; texts 2, not allowed 1; ids ");
+    assert_int_equal(stint_reads("grammar masks --vocab " LLAMA " -", "{}"), 5);
+    says("-:1: a row needs");
 }
 
 int main(void)
@@ -492,6 +514,7 @@ int main(void)
         cmocka_unit_test(embed_refuses),
         cmocka_unit_test(grammar_check),
         cmocka_unit_test(grammar_check_files),
+        cmocka_unit_test(grammar_masks_take_time),
         cmocka_unit_test(run_prompts),
         cmocka_unit_test(run_rows),
         cmocka_unit_test(run_held),
