@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { POOL_BYTES = 160 << 20 };
+enum { POOL_BYTES = 64 << 20 };
 
 int schema_keep(schema *s, dfa *d, st_err *err)
 {

@@ -28,11 +28,12 @@ typedef struct walker {
     st_err *err;
 } walker;
 
-int step_taken(compiler *c, st_err *err)
+int work_done(compiler *c, uint64_t steps, st_err *err)
 {
-    if (++c->steps <= SCHEMA_STEPS)
+    c->steps += steps;
+    if (c->steps <= SCHEMA_STEPS)
         return 0;
-    refuse(c, 0, "schema", ST_ELIMIT, err, "too many combinations of alternatives");
+    refuse(c, c->at, "schema", ST_ELIMIT, err, "too many combinations of alternatives");
     st_err_hint(err, "tell the branches of oneOf and anyOf apart by a required property "
                      "with a const");
     return ST_ELIMIT;
@@ -251,7 +252,7 @@ static int split(walker *w, const state *s, uint32_t index)
     for (uint32_t i = 0; i < g.n && !w->found; i++) {
         const list *alternative = &g.alternatives[i];
         standing one;
-        int rc = step_taken(w->c, w->err);
+        int rc = work_done(w->c, 1, w->err);
         if (rc == 0)
             rc = alternative_standing(w, s, alternative, &one);
         if (rc < 0)
@@ -318,7 +319,7 @@ static int explore(walker *w, state *s)
     bool dead = false;
     for (;;) {
         uint32_t smallest = 0;
-        int rc = step_taken(w->c, w->err);
+        int rc = work_done(w->c, 1, w->err);
         if (rc == 0)
             rc = propagate(w, s, &smallest, &dead);
         if (rc < 0 || dead)

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include <string.h>
 
-enum { MAX_PARTS = 64 };
+enum { MAX_PARTS = 64, WORDS_A_STEP = 64 };
 
 void key_spec_done(key_spec *spec)
 {
@@ -22,7 +22,9 @@ static int look_ahead(compiler *c, keys *k, st_err *err)
     size_t words = (k->n_labels + 63) / 64, n;
     if (!st_mul_ok(d->n_states, words, &n))
         return st_err_set(err, ST_ELIMIT, "too many names");
-    int rc = pool_get(&c->s->pool, n + 1, sizeof *k->label_ahead, &k->label_ahead, err);
+    int rc = work_done(c, n / WORDS_A_STEP, err);
+    if (rc == 0)
+        rc = pool_get(&c->s->pool, n + 1, sizeof *k->label_ahead, &k->label_ahead, err);
     if (rc < 0)
         return rc;
     for (uint32_t s = 1; s < d->n_states; s++) {
@@ -121,6 +123,8 @@ static int make(compiler *c, const key_spec *spec, uint32_t at, keys *k, st_err 
     if (rc < 0)
         return rc;
     rc = schema_keep(c->s, d, err);
+    if (rc == 0)
+        rc = automaton_made(c, d, err);
     dfa_label *kept = NULL;
     if (rc == 0)
         rc = pool_get(&c->s->pool, k->n_labels + 1, sizeof *kept, &kept, err);

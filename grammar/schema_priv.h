@@ -214,9 +214,10 @@ typedef struct compiler {
     uint32_t at;       /* the node whose goal is expanded, to be named */
     uint32_t depth;    /* of goal_maybe */
     uint64_t steps;    /* of work done; over SCHEMA_STEPS it is refused */
+    uint64_t bytes;    /* of automata made; over SCHEMA_BYTES it is refused */
 } compiler;
 
-enum { SCHEMA_STEPS = 150000, SCHEMA_GOALS = 30000 };
+enum { SCHEMA_STEPS = 150000, SCHEMA_GOALS = 30000, SCHEMA_BYTES = 96 << 20 };
 
 /* ---- schema_refs.c */
 
@@ -316,7 +317,8 @@ ST_NODISCARD int cases_of(compiler *c, goal_id g, json_type type, cases *ret,
 /* Is there one?  True also where that is not easily seen. */
 ST_NODISCARD int cases_exist(compiler *c, goal_id g, json_type type, bool *ret,
                              st_err *err);
-ST_NODISCARD int step_taken(compiler *c, st_err *err); /* ST_ELIMIT: too much work */
+/* ST_ELIMIT: too much, with what was done before; a step is some microseconds. */
+ST_NODISCARD int work_done(compiler *c, uint64_t steps, st_err *err);
 
 /* ---- schema_goal.c */
 
@@ -347,6 +349,8 @@ typedef struct shape_list {
 /* Takes what the shape holds, also when it fails. */
 ST_NODISCARD int shape_add(compiler *c, shape_list *v, const shape *s, st_err *err);
 
+/* To be called for every automaton made: bounds their number and size. */
+ST_NODISCARD int automaton_made(compiler *c, const dfa *d, st_err *err);
 ST_NODISCARD int text_dfa(compiler *c, uint32_t text, const dfa **ret, bool *ret_free,
                           st_err *err);
 ST_NODISCARD int numbers_maybe(compiler *c, const ids *atoms, bool *ret, st_err *err);

@@ -82,6 +82,19 @@ static int make_set(const text_part *t, dfa **ret, st_err *err)
     return rc;
 }
 
+int automaton_made(compiler *c, const dfa *d, st_err *err)
+{
+    enum { STATES_A_STEP = 4 };
+    c->bytes += (uint64_t)d->n_states * (d->n_classes + 1) * sizeof *d->next;
+    if (c->bytes > SCHEMA_BYTES) {
+        refuse(c, c->at, "schema", ST_ELIMIT, err, "its automata take over %d MiB",
+               SCHEMA_BYTES >> 20);
+        st_err_hint(err, "use fewer or simpler patterns, and shorter lists");
+        return ST_ELIMIT;
+    }
+    return work_done(c, d->n_states / STATES_A_STEP, err);
+}
+
 int text_dfa(compiler *c, uint32_t text, const dfa **ret, bool *ret_free, st_err *err)
 {
     text_part *t = &c->texts[text];
@@ -107,6 +120,9 @@ int text_dfa(compiler *c, uint32_t text, const dfa **ret, bool *ret_free, st_err
         }
         t->d = d;
         t->made = true;
+        rc = d ? automaton_made(c, d, err) : 0;
+        if (rc < 0)
+            return rc;
     }
     *ret = t->d;
     *ret_free = t->free;
@@ -185,7 +201,9 @@ static int meet(compiler *c, const string_fold *f, dfa **ret, st_err *err)
                         "pattern", rc, err, "%s", said.message);
     }
     st_free(all);
-    if (rc == 0 && d && d->start == DFA_DEAD) {
+    if (rc == 0 && d)
+        rc = automaton_made(c, d, err);
+    if (d && (rc < 0 || d->start == DFA_DEAD)) {
         dfa_free(d);
         d = NULL;
     }

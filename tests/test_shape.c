@@ -506,6 +506,33 @@ static void test_memory(void **state)
         assert_true(fault_sweep(compile_once, &(work){texts[i]}, 1) > 50);
 }
 
+/* Ways to combine alternatives multiply; the schema is refused in time. */
+static void test_limits(void **state)
+{
+    (void)state;
+    st_buf text;
+    st_buf_init(&text, TEXT);
+    st_buf_str(&text, "{'type':'object','allOf':[true");
+    for (int i = 0; i < 12; i++)
+        st_buf_fmt(&text,
+                   ",{'anyOf':[{'required':['a%d']},{'required':['b%d']},"
+                   "{'required':['c%d']}]}",
+                   i, i, i);
+    st_buf_str(&text, "]}");
+    char *is = described(text.data);
+    assert_string_equal(is, "over a limit  anyOf");
+    st_free(is);
+    st_buf_reset(&text);
+    st_buf_str(&text, "{'oneOf':[{'const':-1}");
+    for (int i = 0; i < 300; i++)
+        st_buf_fmt(&text, ",{'const':'v%d'}", i);
+    st_buf_str(&text, "]}");
+    is = described(text.data);
+    assert_string_equal(is, "2= -1 | string#300");
+    st_free(is);
+    st_buf_done(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,7 +541,8 @@ int main(void)
         cmocka_unit_test(test_objects),    cmocka_unit_test(test_branches),
         cmocka_unit_test(test_references), cmocka_unit_test(test_unevaluated),
         cmocka_unit_test(test_impossible), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_exists),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_exists),     cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
