@@ -14,17 +14,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_LIMIT = 1 << 28, TRIES = 5000, MOST_TRIED = 32, MASKER_BYTES = 256 << 20 };
+enum {
+    TEXT_LIMIT = 1 << 28,
+    MOST_MOVED = 256,
+    MOST_TRIES = 64,
+    MASKER_BYTES = 256 << 20
+};
 
 typedef struct writer {
     masker *m;
     matcher *t;
-    uint32_t tries;
     const json **listings; /* [n_listings] every `properties` of the schema */
     uint32_t n_listings, cap_listings;
     st_map ranks; /* names that the schema lists -> when first */
     bool any_order;
-    bool draft4; /* 1.0 is no integer, so it is not written as 1 */
+    bool draft4;    /* 1.0 is no integer, so it is not written as 1 */
+    bool bad_value; /* the last failure was of a value, not of a name */
+    uint32_t tries; /* in other orders after such a failure */
     st_buf scratch;
     st_err *err;
 } writer;
@@ -93,7 +99,11 @@ static int put_name(writer *w, const json *name, bool first)
 static int put_member(writer *w, const json *object, uint32_t k, bool first)
 {
     int rc = put_name(w, &object->names[k], first);
-    return rc == 1 ? put_value(w, &object->items[k]) : rc;
+    if (rc == 1) {
+        rc = put_value(w, &object->items[k]);
+        w->bad_value = rc == 0; /* another order will hardly help */
+    }
+    return rc;
 }
 
 /* All members in this order, or as they are in the object where it is NULL. */
@@ -103,27 +113,6 @@ static int put_in_order(writer *w, const json *object, const uint32_t *order)
     for (uint32_t i = 0; rc == 1 && i < object->n; i++)
         rc = put_member(w, object, order ? order[i] : i, i == 0);
     return rc == 1 ? put(w, "}", 1) : rc;
-}
-
-/* Write the members that are not in `done`, whichever fits first. */
-static int put_any_next(writer *w, const json *object, uint64_t done)
-{
-    if (done == (UINT64_C(1) << object->n) - 1)
-        return put(w, "}", 1);
-    for (uint32_t i = 0; i < object->n; i++) {
-        size_t from = written(w);
-        if (done >> i & 1)
-            continue;
-        if (++w->tries > TRIES)
-            return 0;
-        int rc = put_member(w, object, i, done == 0);
-        if (rc == 1)
-            rc = put_any_next(w, object, done | UINT64_C(1) << i);
-        if (rc != 0)
-            return rc;
-        matcher_rewind(w->t, from);
-    }
-    return 0;
 }
 
 /* Insertion sort: members of one rank stay as they are. */
@@ -191,14 +180,81 @@ static int put_ranked(writer *w, const json *object, const json *listing, bool f
     return rc;
 }
 
-/* The schema's order, which has to be guessed: that of the list of properties that fits
- * best, with names listed elsewhere or without; of all lists; as given; then any. */
+static void move_member(uint32_t *order, uint32_t from, uint32_t to) /* to <= from */
+{
+    uint32_t k = order[from];
+    memmove(order + to + 1, order + to, (from - to) * sizeof *order);
+    order[to] = k;
+}
+
+/* Where one of the members from `i` on can come before that, move it there: the latest
+ * such place.  `at` [i] is how long the text was before each.  1: moved, *ret_to. */
+static int move_back(writer *w, const json *object, uint32_t *order, const size_t *at,
+                     uint32_t i, uint32_t *ret_to)
+{
+    for (uint32_t r = i; r < object->n; r++) {
+        for (uint32_t to = i; to-- > 0;) {
+            matcher_rewind(w->t, at[to]);
+            int rc = put_name(w, &object->names[order[r]], to == 0);
+            if (rc < 0)
+                return rc;
+            if (rc == 0)
+                continue;
+            matcher_rewind(w->t, at[to]);
+            move_member(order, r, to);
+            *ret_to = to;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The next member is the first that fits; where none does, one should have come before.
+ */
+static int put_by_moving(writer *w, const json *object, uint32_t *order, size_t *at)
+{
+    uint32_t moves = 0;
+    int rc = put(w, "{", 1);
+    for (uint32_t i = 0; rc == 1 && i < object->n;) {
+        uint32_t j = i;
+        at[i] = written(w);
+        for (rc = 0; rc == 0 && j < object->n; j += rc == 0) {
+            matcher_rewind(w->t, at[i]);
+            rc = put_member(w, object, order[j], i == 0);
+        }
+        if (rc == 1)
+            move_member(order, j, i++);
+        else if (rc == 0 && ++moves <= object->n)
+            rc = move_back(w, object, order, at, i, &i);
+    }
+    return rc == 1 ? put(w, "}", 1) : rc;
+}
+
+static int put_moved(writer *w, const json *object)
+{
+    uint32_t *order = st_alloc_n(object->n, sizeof *order);
+    size_t *at = st_alloc_n(object->n, sizeof *at);
+    int rc = order && at ? 1 : st_err_set(w->err, ST_ENOMEM, "out of memory for a value");
+    for (uint32_t i = 0; rc == 1 && i < object->n; i++)
+        order[i] = i;
+    if (rc == 1)
+        rc = put_by_moving(w, object, order, at);
+    st_free(order);
+    st_free(at);
+    return rc;
+}
+
+/* The schema's order, which has to be guessed: as given; that of the list of properties
+ * that fits best, with names listed elsewhere or without; of all lists; by moving. */
 static int put_object(writer *w, const json *value)
 {
     size_t from = written(w);
     const json *listing = w->any_order ? NULL : best_listing(w, value);
     int rc = 0;
+    w->bad_value = false;
     for (int way = 0; rc == 0 && way < 5; way++) {
+        if (w->bad_value && ++w->tries > MOST_TRIES)
+            break;
         matcher_rewind(w->t, from);
         if (way == 0)
             rc = put_in_order(w, value, NULL);
@@ -208,8 +264,8 @@ static int put_object(writer *w, const json *value)
             rc = put_ranked(w, value, listing, way == 1);
         else if (way == 3)
             rc = put_ranked(w, value, NULL, true);
-        else if (value->n <= MOST_TRIED && (rc = put(w, "{", 1)) == 1)
-            rc = put_any_next(w, value, 0);
+        else if (value->n <= MOST_MOVED)
+            rc = put_moved(w, value);
     }
     return rc;
 }
