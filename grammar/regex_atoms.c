@@ -107,32 +107,45 @@ static int number_atoms(regex_atoms *a, const uint32_t *marks, size_t words,
     return 0;
 }
 
+/* The next set from `set` on that holds an atom, or past the last. */
+static uint32_t next_set(const uint32_t *marks, size_t words, uint32_t set)
+{
+    for (size_t i = set / 32; i < words; i++, set = (uint32_t)i * 32) {
+        uint32_t left = marks[i] >> set % 32;
+        if (left)
+            return set + (uint32_t)__builtin_ctz(left);
+    }
+    return UINT32_MAX;
+}
+
 static int list_atoms(regex_atoms *a, const intern *known, uint32_t n_sets, st_err *err)
 {
     size_t n = 0, len;
+    a->begin = st_zalloc_n((size_t)n_sets + 3, sizeof *a->begin);
+    a->word = st_zalloc_n(a->n, sizeof *a->word);
+    if (!a->begin || !a->word)
+        return st_err_set(err, ST_ENOMEM, "out of memory for a pattern");
     for (uint32_t atom = 0; atom < a->n; atom++) {
         const uint32_t *marks = intern_get(known, atom + 1, &len);
-        for (size_t i = 0; i < len / sizeof *marks; i++)
-            n += (size_t)__builtin_popcount(marks[i]);
-    }
-    a->begin = st_zalloc_n((size_t)n_sets + 3, sizeof *a->begin);
-    a->list = st_alloc_n(n, sizeof *a->list);
-    a->word = st_zalloc_n(a->n, sizeof *a->word);
-    if (!a->begin || !a->list || !a->word)
-        return st_err_set(err, ST_ENOMEM, "out of memory for a pattern");
-    n = 0;
-    for (uint32_t set = 1; set <= n_sets + 1; set++) {
-        a->begin[set] = (uint32_t)n;
-        for (uint32_t atom = 0; atom < a->n; atom++) {
-            const uint32_t *marks = intern_get(known, atom + 1, &len);
-            if (!(marks[set / 32] >> set % 32 & 1))
-                continue;
-            a->list[n++] = atom;
-            if (set > n_sets)
-                a->word[atom] = true;
+        size_t words = len / sizeof *marks;
+        uint32_t set = next_set(marks, words, 0);
+        for (; set != UINT32_MAX; set = next_set(marks, words, set + 1), n++) {
+            a->begin[set]++;
+            a->word[atom] = set > n_sets;
         }
     }
-    a->begin[n_sets + 2] = (uint32_t)n;
+    a->list = st_alloc_n(n, sizeof *a->list);
+    if (!a->list)
+        return st_err_set(err, ST_ENOMEM, "out of memory for a pattern");
+    for (uint32_t set = 1; set <= n_sets + 2; set++)
+        a->begin[set] += a->begin[set - 1];
+    for (uint32_t atom = a->n; atom-- > 0;) { /* each set's from its last to its first */
+        const uint32_t *marks = intern_get(known, atom + 1, &len);
+        size_t words = len / sizeof *marks;
+        uint32_t set = next_set(marks, words, 0);
+        for (; set != UINT32_MAX; set = next_set(marks, words, set + 1))
+            a->list[--a->begin[set]] = atom;
+    }
     return 0;
 }
 
