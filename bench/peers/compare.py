@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Measure stint beside other programs on this machine, in turns, and write the table.
 
-  bench/peers/compare.py [--stint PROGRAM] [--rounds N] [--only ROW,...] [FOLDER ...]
+  bench/peers/compare.py [--stint PROGRAM] [--rounds N] [--only ROW,...] [--print]
+                         [FOLDER ...]
 
 Each FOLDER holds another build of llama-bench and llama-server to compare with, beside
 .cache/peers/bin, which bench/peers/setup.sh makes.  The sides of a row take turns; figures
 are medians.  Results are kept in .cache/peers/results.json, so that rows can be measured
-one at a time, and go to docs/performance.md and docs/performance.svg.
+one at a time, and go to docs/performance.md and docs/performance.svg; with --print the medians
+are shown and nothing is kept.
 
-Rows: prefill, decode, decode_16, options, heads, encoder, neighbour, start."""
+Rows: prefill, decode, decode_16, options, extract, extract_16, heads, encoder, neighbour,
+start."""
 import argparse
 import json
 import math
@@ -22,6 +25,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import llama  # noqa: E402
 import listed  # noqa: E402
+import orders  # noqa: E402
 import report  # noqa: E402
 
 CACHE = ".cache/peers"
@@ -138,6 +142,23 @@ def measure_options(run):
                 run.add("options", what, f"{run.peer_name(folder)}, llama-server",
                         "requests/s", speed)
                 print(f"  (its prompts have about {tokens} tokens)", flush=True)
+
+
+def measure_extract(run, row, streams):
+    """Orders of six fields as JSON held to a schema.  A repetition of stint's asks each
+    order once, or twice with many streams, and so do the others."""
+    what = "SmolLM2-135M Q4_1"
+    prompts = orders.PROMPTS * (1 if streams == 1 else 2)
+    for _ in range(run.rounds):
+        for side, mask in MASKS.items():
+            add_bench(run, row, what, side, run.bench(SMOLLM, row, mask), row, "requests/s")
+        for folder in run.folders:
+            with llama.Server(folder, SMOLLM, run.threads, streams, 1024) as server:
+                speed, tokens, cut = llama.extract(server, prompts, orders.SCHEMA, streams,
+                                                   orders.check)
+                run.add(row, what, f"{run.peer_name(folder)}, llama-server", "requests/s",
+                        speed)
+                print(f"  (its answers have {tokens:.0f} tokens; {cut} were cut)", flush=True)
 
 
 def measure_heads(run):
@@ -301,7 +322,10 @@ def measure_start(run):
 
 
 ROWS = {"prefill": None, "decode": None, "decode_16": measure_decode_16,
-        "options": measure_options, "heads": measure_heads, "encoder": measure_encoder,
+        "options": measure_options,
+        "extract": lambda run: measure_extract(run, "extract", 1),
+        "extract_16": lambda run: measure_extract(run, "extract_16", llama.STREAMS),
+        "heads": measure_heads, "encoder": measure_encoder,
         "neighbour": measure_neighbour, "start": measure_start}
 
 
@@ -320,12 +344,24 @@ def machine():
             "llama.cpp": llama_version}
 
 
+def show(rows):
+    """Medians, and how many times the fastest other program stint is."""
+    for row, whats in rows.items():
+        for what, sides in whats.items():
+            medians = {s: statistics.median(c["values"]) for s, c in sides.items()}
+            others = [v for s, v in medians.items() if not s.startswith("stint")]
+            for side, value in medians.items():
+                times = f"  {value / max(others):.2f}x" if others else ""
+                print(f"median {row:10} {what:24} {side:26} {value:10.2f}{times}")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--stint", default="build/stint")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--only", default=",".join(ROWS))
+    p.add_argument("--print", action="store_true", help="keep and write nothing")
     p.add_argument("folders", nargs="*")
     args = p.parse_args()
     wanted = args.only.split(",")
@@ -340,6 +376,9 @@ def main():
     for name in wanted:
         if ROWS[name]:
             ROWS[name](run)
+    if args.print:
+        show(run.rows)
+        return 0
     report.keep(os.path.join(CACHE, "results.json"), about, run.rows, statistics.median)
     report.write(os.path.join(CACHE, "results.json"), "docs/performance.md",
                  "docs/performance.svg")

@@ -11,6 +11,8 @@ TITLES = {  # rows that compare speeds, in the order of the table
     "decode": "decode, one stream",
     "decode_16": "decode, 16 streams",
     "options": "77 options listed, 16 waiting",
+    "extract": "six fields as JSON, one stream",
+    "extract_16": "six fields as JSON, 16 streams",
     "heads": "states for fitted heads, 20-token texts",
     "encoder": "states for fitted heads, 20-token texts",
 }
