@@ -284,6 +284,43 @@ static void embed_rows(void **state)
     json_decref(row);
 }
 
+/* A schema, a text, and what every answer has; nothing is accepted and ignored. */
+static void extract_answers_and_refuses(void **state)
+{
+    static const char model[] = GOLDENS "logits/llama-gqa/model-f32.gguf";
+    static const char schema[] =
+        "{\"type\": \"object\", \"properties\": {\"n\": {\"enum\": "
+        "[1, 2]}}, \"required\": [\"n\"], "
+        "\"additionalProperties\": false}";
+    char folder[] = "/tmp/stint-program-XXXXXX", path[64], words[512];
+    (void)state;
+    if (!is_here(model))
+        return;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/schema", folder);
+    assert_int_equal(st_file_write(path, schema, sizeof schema - 1, NULL), 0);
+    snprintf(words, sizeof words, "extract -s %s -m %s one", path, model);
+    assert_int_equal(stint(words), 0);
+    assert_true(strncmp(output, "{\"output\":{\"n\": ", 16) == 0);
+    says("\"fields\":{\"/n\":{\"probability\":");
+    says("\"route\":\"zero-shot\"");
+    snprintf(words, sizeof words, "extract -s %s -m %s -n 2 one", path, model);
+    assert_int_equal(stint(words), 8);
+    says("no whole answer in 2 tokens");
+    snprintf(words, sizeof words, "extract -s %s -m %s", path, model);
+    assert_int_equal(stint(words), 2);
+    says("give a text, or rows with --jsonl");
+    snprintf(words, sizeof words, "extract -m %s one", model);
+    assert_int_equal(stint(words), 2);
+    says("--schema is missing");
+    assert_int_equal(st_file_write(path, "{\"type\": \"strin\"}", 17, NULL), 0);
+    snprintf(words, sizeof words, "extract -s %s -m %s one", path, model);
+    assert_int_equal(stint(words), 11);
+    says("the schema: type: ");
+    unlink(path);
+    rmdir(folder);
+}
+
 static void embed_refuses(void **state)
 {
     (void)state;
@@ -511,6 +548,7 @@ int main(void)
         cmocka_unit_test(shell_and_manual),
         cmocka_unit_test(tokenize_text_and_rows),
         cmocka_unit_test(embed_rows),
+        cmocka_unit_test(extract_answers_and_refuses),
         cmocka_unit_test(embed_refuses),
         cmocka_unit_test(grammar_check),
         cmocka_unit_test(grammar_check_files),
