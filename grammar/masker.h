@@ -70,4 +70,7 @@ ST_NODISCARD int masker_show(masker *m, state_id s, const kept_mask **ret, st_er
 ST_NODISCARD int masker_way(masker *m, state_id s, int *ret, st_err *err);
 bool masker_marks(const masker *m, state_id s); /* may a marker come at s? */
 void masker_forget(masker *m);
+
+/* The automaton, and its state behind the text; DEAD where it was forgotten. */
+const automaton *matcher_at(const matcher *t, state_id *ret);
 #endif

@@ -35,6 +35,12 @@ static state_id state_of(const matcher *t)
     return t->at[t->text.len] & ~ENDS;
 }
 
+const automaton *matcher_at(const matcher *t, state_id *ret)
+{
+    *ret = t->epoch == t->m->epoch ? state_of(t) : STATE_DEAD;
+    return t->m->a;
+}
+
 static void put_state(matcher *t, size_t len, state_id s)
 {
     const automaton *a = t->m->a;

@@ -333,6 +333,69 @@ static const automaton_ops repeat_ops = {.free = run_free,
                                          .repeats = run_repeats,
                                          .taken = run_taken};
 
+/* ---- a known value ---- */
+
+/* What a shape that the frame may take asks of the value at this place. */
+static goal_id goal_inside(const run *r, const uint32_t *f, uint32_t n, uint32_t as)
+{
+    if (frame_place(f) == ROOT_VALUE)
+        return schema_root(r->s);
+    FOR_THREADS(r, f, n, t, p)
+    {
+        if (t[THREAD_PLAN] != as)
+            continue;
+        return frame_place(f) == ARRAY_VALUE ? items_goal(r, p, t, frame_depth(f))
+                                             : names_goal(r, p, t, frame_depth(f));
+    }
+    return GOAL_NONE;
+}
+
+bool schema_automaton_shape(const automaton *a, state_id s, uint32_t around, uint32_t way,
+                            uint32_t *ret_shape)
+{
+    const run *r = (const run *)a;
+    uint32_t n;
+    if ((a->ops != &plain_ops && a->ops != &repeat_ops) || s == STATE_DEAD)
+        return false;
+    const uint32_t *f = run_frame(r, s, &n);
+    if (frame_place(f) != OBJECT_OPEN && frame_place(f) != ARRAY_OPEN)
+        return false;
+    uint32_t n_outer;
+    const uint32_t *outer = run_frame(r, f[FRAME_PARENT], &n_outer);
+    goal_id goal = goal_inside(r, outer, n_outer, around);
+    FOR_THREADS(r, f, n, t, p)
+    {
+        if (p->goal == goal && !(t[THREAD_PLAN] & COUNTED) && way-- == 0) {
+            *ret_shape = t[THREAD_PLAN];
+            return true;
+        }
+    }
+    return false;
+}
+
+bool schema_automaton_still(const automaton *a, state_id s, uint32_t around)
+{
+    const run *r = (const run *)a;
+    uint32_t n;
+    if (s == STATE_DEAD)
+        return false;
+    const uint32_t *f = run_frame(r, s, &n);
+    if (frame_place(f) == ROOT_DONE)
+        return true;
+    FOR_THREADS(r, f, n, t, p)
+    {
+        if (t[THREAD_PLAN] == around)
+            return true;
+    }
+    return false;
+}
+
+uint32_t schema_automaton_place(const automaton *a, uint32_t as, const char *name,
+                                size_t len)
+{
+    return names_place(&((const run *)a)->plans[as], name, len);
+}
+
 int schema_automaton_new(const schema *s, grammar_space space, bool any_order,
                          automaton **ret, st_err *err)
 {

@@ -21,4 +21,19 @@ enum { SCHEMA_DEPTH = 128 }; /* arrays and objects inside each other */
 
 ST_NODISCARD int schema_automaton_new(const schema *s, grammar_space space,
                                       bool any_order, automaton **ret, st_err *err);
+
+/* To write a known value in the schema's order.  A shape is a number; one is tried after
+ * the other for each array and object, inside the shape `around` that was chosen for the
+ * value around it (SHAPE_ROOT: none).
+ *
+ * The `way`th one (from 0) that is possible at s, just behind a '[' or '{'.  False: there
+ * is none, or it is no automaton of a schema. */
+#define SHAPE_ROOT UINT32_MAX
+bool schema_automaton_shape(const automaton *a, state_id s, uint32_t around, uint32_t way,
+                            uint32_t *ret_shape);
+/* Behind an item or member: may the value around it still be of that shape? */
+bool schema_automaton_still(const automaton *a, state_id s, uint32_t around);
+/* Where an object's shape lists a name; UINT32_MAX: it does not. */
+uint32_t schema_automaton_place(const automaton *a, uint32_t as, const char *name,
+                                size_t len);
 #endif

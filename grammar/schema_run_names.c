@@ -311,3 +311,11 @@ bool names_unlisted(const run_plan *p, const uint32_t *thread)
 {
     return p->shape->object.labels[thread[NAME_AT]].name < 0;
 }
+
+uint32_t names_place(const run_plan *p, const char *name, size_t len)
+{
+    const shape_object *o = &p->shape->object;
+    uint32_t label = o->keys->label[dfa_run(o->keys, o->keys->start, name, len)];
+    int32_t at = label ? o->labels[label - 1].name : -1;
+    return at < 0 ? UINT32_MAX : (uint32_t)at;
+}

@@ -163,6 +163,8 @@ bool names_ended(const run *r, const run_plan *p, uint32_t *thread, uint32_t dep
 bool names_open(const run *r, const run_plan *p, const uint32_t *thread, uint32_t depth);
 /* And does it lead back to the same place? */
 bool names_loop(const run *r, const run_plan *p, const uint32_t *thread, uint32_t depth);
+/* Its index in the list of names; UINT32_MAX: it is not there. */
+uint32_t names_place(const run_plan *p, const char *name, size_t len);
 /* Has the name that was read no place in the list? */
 bool names_unlisted(const run_plan *p, const uint32_t *thread);
 

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/rng.h"
 #include "fault.h"
+#include "grammar/instance.h"
 #include "grammar/schema_run.h"
 #include "grammar/validate.h"
 #include "gz_lines.h"
@@ -225,6 +226,29 @@ static void any_order(void **state)
     assert_false(accepts(&b, "{\"a\":1,\"z\":2,\"c\":3}"));
     assert_true(accepts(&b, "{\"a\":1,\"c\":2,\"z\":3}"));
     bed_done(&b);
+}
+
+/* Which shape's order a value is to be written in shows only behind the inner object. */
+static void orders_of_shapes(void **state)
+{
+    (void)state;
+    const char *line =
+        "{\"schema\":{\"anyOf\":[{\"properties\":{\"in\":{\"properties\":{\"x\":true,"
+        "\"y\":"
+        "true}},\"k\":{\"const\":\"a\"}},\"required\":[\"k\"]},{\"properties\":{\"in\":{"
+        "\"properties\":{\"y\":true,\"x\":true}},\"k\":{\"const\":\"b\"}},\"required\":["
+        "\"k\"]}]},\"tests\":[{\"data\":{\"k\":\"b\",\"in\":{\"x\":1,\"y\":2}}},{"
+        "\"data\":{"
+        "\"in\":{\"y\":1,\"x\":2},\"k\":\"a\"}},{\"data\":{\"k\":\"c\"}},{\"data\":[{"
+        "\"z\":"
+        "1,\"k\":[]}]}]}";
+    st_buf out;
+    st_buf_init(&out, 1000);
+    assert_int_equal(
+        instance_check_line(line, strlen(line), &(instance_opts){0}, &out, NULL), 0);
+    assert_string_equal(out.data,
+                        "{\"compiled\":true,\"accepts\":[true,true,false,true]}\n");
+    st_buf_done(&out);
 }
 
 /* Everything is determined: there is one way on, byte by byte. */
@@ -717,6 +741,7 @@ int main(void)
         cmocka_unit_test(rows_of_texts),
         cmocka_unit_test(spaces),
         cmocka_unit_test(any_order),
+        cmocka_unit_test(orders_of_shapes),
         cmocka_unit_test(one_way_on),
         cmocka_unit_test(the_same_place_is_the_same_state),
         cmocka_unit_test(taken_texts),
