@@ -500,9 +500,15 @@ static int check_named(reader *r)
                                             "if",
                                             "dependencies",
                                             "$id"};
+    const json *ref = keyword(r, "$ref"), *media = keyword(r, "contentMediaType");
+    if (r->draft == DRAFT_7 && (media || keyword(r, "contentEncoding"))) {
+        refuse(r->c, r->id, media ? "contentMediaType" : "contentEncoding",
+               ST_EUNSUPPORTED, r->err, "what is in a text is not looked at");
+        st_err_hint(r->err, "leave it out, or name draft 2020-12: there it is a note");
+        return ST_EUNSUPPORTED;
+    }
     if (r->c->draft_named || json_get(r->c->root, "$defs"))
         return 0;
-    const json *ref = keyword(r, "$ref"), *media = keyword(r, "contentMediaType");
     if (keyword(r, "contentEncoding") || (media && json_is(media, "application/json"))) {
         refuse(r->c, r->id, media ? "contentMediaType" : "contentEncoding",
                ST_EUNSUPPORTED, r->err, "is a rule in some drafts and a note in others");
