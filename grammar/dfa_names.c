@@ -12,6 +12,8 @@
 #include "grammar/intern.h"
 #include <string.h>
 
+enum { TREE_BYTES = 40000 }; /* of texts in one tree */
+
 static int check_text(const char *text, size_t len, uint32_t index, st_err *err)
 {
     size_t at;
@@ -22,13 +24,13 @@ static int check_text(const char *text, size_t len, uint32_t index, st_err *err)
 }
 
 /* Bytes that occur in a text get a class each; the others keep theirs of `base`. */
-static uint32_t split_classes(const char *const *texts, const size_t *lens, uint32_t n,
-                              const uint8_t *base, uint8_t class_of[256])
+static uint32_t split_classes(const char *const *texts, const size_t *lens, uint32_t from,
+                              uint32_t to, const uint8_t *base, uint8_t class_of[256])
 {
     bool used[256] = {false}, taken[256] = {false};
     uint8_t number[256] = {0};
     uint32_t n_classes = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = from; i < to; i++) {
         for (size_t k = 0; k < lens[i]; k++)
             used[(uint8_t)texts[i][k]] = true;
     }
@@ -72,16 +74,17 @@ static int add_text(dfa_draft *w, const char *text, size_t len, uint32_t n_base,
     return 0;
 }
 
-int dfa_texts(const char *const *texts, const size_t *lens, uint32_t n, dfa **ret,
-              st_err *err)
+/* Those from `from` to `to` - 1 as one tree. */
+static int tree_of(const char *const *texts, const size_t *lens, uint32_t from,
+                   uint32_t to, dfa **ret, st_err *err)
 {
     dfa_draft w = {0};
     uint8_t class_of[256];
-    uint32_t n_classes = split_classes(texts, lens, n, NULL, class_of);
+    uint32_t n_classes = split_classes(texts, lens, from, to, NULL, class_of);
     int rc = dfa_draft_init(&w, class_of, n_classes, err);
     if (!rc)
         rc = dfa_draft_add(&w, 0, &w.start, err);
-    for (uint32_t i = 0; !rc && i < n; i++) {
+    for (uint32_t i = from; !rc && i < to; i++) {
         uint32_t node;
         rc = check_text(texts[i], lens[i], i, err);
         if (!rc)
@@ -93,6 +96,34 @@ int dfa_texts(const char *const *texts, const size_t *lens, uint32_t n, dfa **re
         rc = dfa_finish(&w, true, ret, err);
     dfa_draft_done(&w);
     return rc;
+}
+
+/* A tree of long lists would be far larger than what is left of it when equal ends are
+ * put together: halves are made by themselves, then joined. */
+static int list_of(const char *const *texts, const size_t *lens, uint32_t from,
+                   uint32_t to, dfa **ret, st_err *err)
+{
+    size_t bytes = 0;
+    for (uint32_t i = from; i < to && bytes <= TREE_BYTES; i++)
+        bytes += lens[i] <= TREE_BYTES ? lens[i] : TREE_BYTES + 1;
+    if (bytes <= TREE_BYTES || to - from < 2)
+        return tree_of(texts, lens, from, to, ret, err);
+    dfa *half[2] = {NULL, NULL};
+    uint32_t middle = from + (to - from) / 2;
+    int rc = list_of(texts, lens, from, middle, &half[0], err);
+    if (!rc)
+        rc = list_of(texts, lens, middle, to, &half[1], err);
+    if (!rc)
+        rc = dfa_join((const dfa *const *)half, 2, ret, err);
+    dfa_free(half[0]);
+    dfa_free(half[1]);
+    return rc;
+}
+
+int dfa_texts(const char *const *texts, const size_t *lens, uint32_t n, dfa **ret,
+              st_err *err)
+{
+    return n ? list_of(texts, lens, 0, n, ret, err) : tree_of(NULL, NULL, 0, 0, ret, err);
 }
 
 /* Labels without a name: which parts (all but the last, which is `within`) accept. */
@@ -194,7 +225,7 @@ int dfa_labels(const char *const *names, const size_t *lens, uint32_t n_names,
             l.labels[l.n] = (dfa_label){-1, accept};
         }
         uint32_t n_classes =
-            split_classes(names, lens, n_names, base->class_of, class_of);
+            split_classes(names, lens, 0, n_names, base->class_of, class_of);
         rc = begin_tree(&w, base, class_of, n_classes, err);
     }
     if (!rc)

@@ -337,6 +337,34 @@ static void test_many_names(void **state)
         ST_ELIMIT);
 }
 
+/* A list of many texts with common ends: none is lost, none is added. */
+static void test_long_list(void **state)
+{
+    (void)state;
+    enum { N = 12000 };
+    static char text[N][32];
+    static const char *texts[N];
+    static size_t lens[N];
+    for (uint32_t i = 0; i < N; i++) {
+        lens[i] = (size_t)snprintf(text[i], sizeof text[i], "item-%u-of-the-list", 7 * i);
+        texts[i] = text[i];
+    }
+    dfa *d;
+    assert_int_equal(dfa_texts(texts, lens, N, &d, NULL), 0);
+    check_form(d);
+    assert_int_equal(dfa_count(d, 2 * N), N);
+    for (uint32_t i = 0; i < N; i += 37)
+        assert_true(accepts(d, text[i], lens[i]));
+    assert_false(accepts(d, "item-8-of-the-list", 18));
+    assert_true(d->n_states < 2000);
+    dfa_free(d);
+    st_err err = {0};
+    texts[N - 1] = "\xC3";
+    lens[N - 1] = 1;
+    assert_int_equal(dfa_texts(texts, lens, N, &d, &err), ST_EINVAL);
+    assert_non_null(strstr(err.message, "text 12000"));
+}
+
 static void test_too_many_states(void **state)
 {
     (void)state;
@@ -524,17 +552,12 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any),
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_many_names),
-        cmocka_unit_test(test_too_many_states),
-        cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_room),
-        cmocka_unit_test(test_automaton),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_any),       cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_texts),     cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_labels),    cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_long_list), cmocka_unit_test(test_too_many_states),
+        cmocka_unit_test(test_lengths),   cmocka_unit_test(test_room),
+        cmocka_unit_test(test_automaton), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
