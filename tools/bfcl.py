@@ -142,11 +142,10 @@ def ask(args, rows, choice):
         [args.stint, "run", "-m", args.model, "--jsonl", "-n", str(args.tokens),
          "--max-tool-calls", str(args.max_calls)],
         input=lines, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode and "not all answers are whole" not in done.stderr:
-        sys.stderr.write(done.stderr)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     cut = any(a["finish"] == "length" for a in answers)  # which is an error in the end
     if len(answers) != len(rows) or (done.returncode != 0) != cut:
+        sys.stderr.write(done.stderr)
         sys.exit(f"bfcl.py: stint run ends with {done.returncode}, "
                  f"{len(answers)} answers to {len(rows)} rows")
     return answers, time.perf_counter() - begin
