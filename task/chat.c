@@ -203,8 +203,10 @@ static int told_encode(const lm *l, json_t *turns, const chat_tools *with, tok_i
     if (rc < 0)
         goto out;
     rc = lm_chat(l, led, NULL, ids, &first);
-    if (rc == ST_ERAISED && head_put(turns, "user", head.data, err) == 0) {
-        rc = lm_chat(l, turns, NULL, ids, err);
+    if (rc == ST_ERAISED) {
+        rc = head_put(turns, "user", head.data, err);
+        if (rc == 0)
+            rc = lm_chat(l, turns, NULL, ids, err);
     } else if (rc < 0) {
         st_err_set(err, rc, "%s", first.message);
         st_err_hint(err, "%s", first.hint);

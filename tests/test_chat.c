@@ -249,6 +249,47 @@ static void goldens_with_arguments_as_text(void **state)
     assert_true(n > 0);
 }
 
+typedef struct asking {
+    lm l;
+    json_t *turns;
+    chat_tools with;
+} asking;
+
+static int encode_once(void *arg)
+{
+    asking *a = arg;
+    tok_ids ids = {0};
+    st_err err = {0};
+    int rc = chat_encode(&a->l, a->turns, &a->with, &ids, &err);
+    tok_ids_done(&ids);
+    return rc;
+}
+
+static void memory_runs_out(void **state)
+{
+    static const char *const sources[] = {plain, headless, pastes};
+    tok *t = byte_tokenizer();
+    toolset *set = NULL;
+    st_err err = {0};
+    json_t *tools = json_loads(TOOLS, 0, NULL);
+    (void)state;
+    assert_int_equal(toolset_new(TOOLS, strlen(TOOLS), NULL, &set, NULL, &err), 0);
+    for (size_t i = 0; i < ST_COUNT(sources); i++) {
+        asking a = {.l = model_of(sources[i], t),
+                    .turns = json_loads(CONVERSATION, 0, NULL)};
+        if (i == 1)
+            json_array_remove(a.turns, 0); /* which has no system turns */
+        a.with = (chat_tools){tools, set,
+                              toolcall_format_named(i < 2 ? "json" : "functionary-3.1")};
+        assert_true(fault_sweep(encode_once, &a, 1) > 5);
+        json_decref(a.turns);
+        tmpl_free(a.l.chat);
+    }
+    json_decref(tools);
+    toolset_free(set);
+    tok_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +297,7 @@ int main(void)
         cmocka_unit_test(arguments_are_pasted_where_they_must_be),
         cmocka_unit_test(wrong_messages_are_named),
         cmocka_unit_test(goldens_with_arguments_as_text),
+        cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
