@@ -25,7 +25,7 @@ typedef struct maker {
     st_buf out;
 } maker;
 
-static const char *const names[] = {"a", "b", "c", "ab", "x"};
+static const char *const names[] = {"a", "b", "c", "ab", "\xC3\xA9"};
 static const char *const patterns[] = {"^a", "b$", "^[ab]+$", "^.{2}$", "a|z"};
 static const char *const types[] = {"null",   "boolean", "integer", "number",
                                     "string", "array",   "object"};
