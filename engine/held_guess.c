@@ -28,7 +28,8 @@ static int guess_push(held_text *h, const int32_t *ids, size_t n, st_err *err)
         h->guess.ids = more;
         h->guess.cap = n;
     }
-    memcpy(h->guess.ids, ids, n * sizeof *ids);
+    if (n > 0)
+        memcpy(h->guess.ids, ids, n * sizeof *ids);
     h->guess.n = n;
     h->guess_at = 0;
     return 0;

@@ -63,7 +63,8 @@ static int full_table(builder *b, int more, uint16_t *ret)
 static int table_of(builder *b, block k, uint16_t *ret)
 {
     uint16_t table[256] = {RULES_DEAD};
-    uint32_t lo = k.lo > k.from ? k.lo : k.from, part = 1u << 6 * (k.more - 1);
+    uint32_t lo = k.lo > k.from ? k.lo : k.from;
+    uint32_t part = k.more > 0 ? 1u << 6 * (k.more - 1) : 0;
     size_t i = range_at(b, lo);
     int rc = 0;
     *ret = RULES_DEAD;
