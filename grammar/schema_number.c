@@ -165,6 +165,24 @@ int numbers_maybe(compiler *c, const ids *atoms, bool *ret, st_err *err)
     return rc;
 }
 
+static bool same_bound(bool has_a, bool open_a, const decimal *a, bool has_b, bool open_b,
+                       const decimal *b)
+{
+    return has_a == has_b && (!has_a || (open_a == open_b && decimal_cmp(a, b) == 0));
+}
+
+static bool same_rule(const number_rule *a, const number_rule *b)
+{
+    bool same =
+        a->integer == b->integer && a->fraction == b->fraction &&
+        a->n_multiples == b->n_multiples &&
+        same_bound(a->has_lo, a->lo_open, &a->lo, b->has_lo, b->lo_open, &b->lo) &&
+        same_bound(a->has_hi, a->hi_open, &a->hi, b->has_hi, b->hi_open, &b->hi);
+    for (uint32_t i = 0; i < a->n_multiples && same; i++)
+        same = decimal_cmp(&a->multiple[i], &b->multiple[i]) == 0;
+    return same;
+}
+
 static int add_rule(compiler *c, const number_fold *f, const number_rule *rule,
                     shape_list *out, st_err *err)
 {
@@ -179,7 +197,7 @@ static int add_rule(compiler *c, const number_fold *f, const number_rule *rule,
     if (number_rule_empty(&s.number))
         return 0;
     for (uint32_t i = 0; i < out->n; i++) {
-        if (memcmp(&out->at[i], &s, sizeof s) == 0)
+        if (same_rule(&out->at[i].number, &s.number))
             return 0;
     }
     return shape_add(c, out, &s, err);
