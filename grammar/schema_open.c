@@ -114,32 +114,40 @@ static int add_group(opening *o, ids *to, const cases *alternatives)
     return rc;
 }
 
+/* The alternatives are complete: a group of them, unless something failed before. */
+static int close_group(opening *o, cases *alternatives, int rc)
+{
+    if (rc == 0)
+        rc = add_group(o, &o->terms, alternatives);
+    cases_done(alternatives);
+    return rc;
+}
+
+/* An alternative of one literal. */
+static int add_alternative(opening *o, cases *to, uint32_t node_index, bool negated)
+{
+    ids one = {0};
+    int rc = add_literal(o, &one, node_index, negated);
+    if (rc == 0)
+        rc = cases_add(to, &one, o->err);
+    ids_done(&one);
+    return rc;
+}
+
 /* One of the nodes must hold; `exact`: and of each it must be known whether it does. */
 static int open_any(opening *o, const list *nodes, bool exact)
 {
     cases either = {0};
     int rc = 0;
-    for (uint32_t i = 0; i < nodes->n && rc == 0; i++) {
-        ids one = {0};
-        rc = add_literal(o, &one, nodes->at[i], false);
-        if (rc == 0)
-            rc = cases_add(&either, &one, o->err);
-        ids_done(&one);
-    }
-    if (rc == 0)
-        rc = add_group(o, &o->terms, &either);
-    cases_done(&either);
+    for (uint32_t i = 0; i < nodes->n && rc == 0; i++)
+        rc = add_alternative(o, &either, nodes->at[i], false);
+    rc = close_group(o, &either, rc);
     for (uint32_t i = 0; i < nodes->n && rc == 0 && exact; i++) {
-        for (int negated = 0; negated < 2 && rc == 0; negated++) {
-            ids one = {0};
-            rc = add_literal(o, &one, nodes->at[i], negated);
-            if (rc == 0)
-                rc = cases_add(&either, &one, o->err);
-            ids_done(&one);
-        }
+        cases known = {0};
+        rc = add_alternative(o, &known, nodes->at[i], false);
         if (rc == 0)
-            rc = add_group(o, &o->terms, &either);
-        cases_done(&either);
+            rc = add_alternative(o, &known, nodes->at[i], true);
+        rc = close_group(o, &known, rc);
     }
     return rc;
 }
@@ -164,10 +172,7 @@ static int open_one(opening *o)
             rc = cases_add(&either, &one, o->err);
         ids_done(&one);
     }
-    if (rc == 0)
-        rc = add_group(o, &o->terms, &either);
-    cases_done(&either);
-    return rc;
+    return close_group(o, &either, rc);
 }
 
 static int open_if(opening *o)
@@ -187,10 +192,7 @@ static int open_if(opening *o)
             rc = cases_add(&either, &one, o->err);
         ids_done(&one);
     }
-    if (rc == 0)
-        rc = add_group(o, &o->terms, &either);
-    cases_done(&either);
-    return rc;
+    return close_group(o, &either, rc);
 }
 
 static int open_branches(opening *o)

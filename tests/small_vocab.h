@@ -3,7 +3,7 @@
 #ifndef TESTS_SMALL_VOCAB_H
 #define TESTS_SMALL_VOCAB_H
 #include "grammar/grammar.h"
-#include "tests/vocab_bytes.h"
+#include "tests/vocab_tok.h"
 #include <stdlib.h>
 
 static const char *const small_pieces[] = {
@@ -21,10 +21,6 @@ static inline tok *small_tok(void)
     static char bytes[SMALL_N][64];
     static gguf_str tokens[SMALL_N];
     static int32_t types[SMALL_N];
-    st_buf file;
-    gguf *g;
-    tok *t;
-    st_err err = {0};
     for (unsigned b = 0; b < 256; b++)
         tokens[b] = vocab_byte(b, bytes[b]), types[b] = 1;
     for (size_t i = 0; i < ST_COUNT(small_pieces); i++) {
@@ -49,12 +45,7 @@ static inline tok *small_tok(void)
                        .merges = &merge,
                        .n_merges = 1,
                        .ids = {{"tokenizer.ggml.eos_token_id", SMALL_END}}};
-    vocab_build(&spec, &file);
-    if (gguf_open_bytes(file.data, file.len, &g, &err) < 0 || tok_new(g, &t, &err) < 0)
-        fail_msg("%s", err.message);
-    gguf_close(g);
-    st_buf_done(&file);
-    return t;
+    return vocab_tok(&spec);
 }
 
 static inline vocab *small_vocab(void)

@@ -11,7 +11,7 @@
 #include "task/chat.h"
 #include "tests/fault.h"
 #include "tests/here.h"
-#include "tests/vocab_bytes.h"
+#include "tests/vocab_tok.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -42,10 +42,6 @@ static tok *byte_tokenizer(void)
     static char pieces[256][4];
     static const gguf_str merges[] = {{"a a", 3}};
     static int32_t types[256];
-    st_buf file;
-    gguf *g;
-    tok *t = NULL;
-    st_err err = {0};
     for (unsigned i = 0; i < 256; i++) {
         tokens[i] = vocab_byte(i, pieces[i]);
         types[i] = 1;
@@ -57,13 +53,7 @@ static tok *byte_tokenizer(void)
                              .types = types,
                              .n_types = 256,
                              .merges = merges};
-    vocab_build(&spec, &file);
-    assert_int_equal(gguf_open_bytes(file.data, file.len, &g, &err), 0);
-    if (tok_new(g, &t, &err) < 0)
-        fail_msg("%s", err.message);
-    gguf_close(g);
-    st_buf_done(&file);
-    return t;
+    return vocab_tok(&spec);
 }
 
 static lm model_of(const char *source, tok *t)

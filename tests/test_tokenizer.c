@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "tests/fault.h"
-#include "tests/vocab_bytes.h"
+#include "tests/vocab_tok.h"
 #include "tokenizer/tokenizer.h"
 #include <math.h>
 #include <stdlib.h>
@@ -165,22 +165,6 @@ static void wordpiece_vocab(vocab *v, bool hash)
     add(v, hash ? hashed : marked, ST_COUNT(marked), 1);
 }
 
-static tok *open_vocab(const vocab_spec *spec)
-{
-    st_buf file;
-    gguf *g;
-    tok *t;
-    st_err err = {0};
-    vocab_build(spec, &file);
-    assert_int_equal(gguf_open_bytes(file.data, file.len, &g, &err), 0);
-    int rc = tok_new(g, &t, &err);
-    gguf_close(g);
-    st_buf_done(&file); /* the tok needs neither */
-    if (rc)
-        fail_msg("%s", err.message);
-    return t;
-}
-
 /* The ids are exactly these, which end with -1. */
 static void expect_bytes(const tok *t, const char *text, size_t len, unsigned flags,
                          const int32_t *want)
@@ -223,7 +207,7 @@ static void bpe_merges_by_rank(void **state)
     vocab v;
     (void)state;
     bpe_vocab(&v, "gpt-2");
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     assert_int_equal(tok_n_vocab(t), BPE_END2 + 1);
     EXPECT(t, "", 0, -1);
     EXPECT(t, "hello", 0, BPE_HELL, 'o', -1);
@@ -244,7 +228,7 @@ static void bpe_normalises_where_the_family_does(void **state)
     vocab v;
     (void)state;
     bpe_vocab(&v, "qwen2");
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     EXPECT(t, "e\xCC\x81", 0, BPE_EACUTE, -1);
     /* marks are put in order: below (220) before above (230) */
     EXPECT(t, "b\xCC\x81\xCC\x96", 0, 'b', 0xCC, 0x96, 0xCC, 0x81, -1);
@@ -259,12 +243,12 @@ static void bpe_takes_whole_words(void **state)
     (void)state;
     bpe_vocab(&v, "llama-bpe");
     add(&v, word, 1, 1); /* no merge makes it */
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     EXPECT(t, "xyz", 0, BPE_END2 + 1, -1);
     EXPECT(t, "xyzz", 0, 'x', 'y', 'z', 'z', -1);
     tok_free(t);
     v.spec.pre = "gpt-2";
-    t = open_vocab(&v.spec);
+    t = vocab_tok(&v.spec);
     EXPECT(t, "xyz", 0, 'x', 'y', 'z', -1);
     tok_free(t);
 }
@@ -284,7 +268,7 @@ static void pre_tokenisers_cut(void **state)
     for (size_t i = 0; i < ST_COUNT(names); i++) {
         vocab v;
         bpe_vocab(&v, names[i]);
-        tok *t = open_vocab(&v.spec);
+        tok *t = vocab_tok(&v.spec);
         EXPECT(t, "ll a", 0, BPE_LL, BPE_SPACE_A, -1);
         EXPECT(t, "a a\na", 0, 'a', BPE_SPACE_A, '\n', 'a', -1);
         tok_free(t);
@@ -315,7 +299,7 @@ static void digits_by_family(void **state)
             sum += piece ? piece + 1 : 1;
         }
         want[n] = -1;
-        tok *t = open_vocab(&v.spec);
+        tok *t = vocab_tok(&v.spec);
         expect_bytes(t, "1111", 4, 0, want);
         tok_free(t);
     }
@@ -326,7 +310,7 @@ static void spm_merges_by_score(void **state)
     vocab v;
     (void)state;
     spm_vocab(&v);
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     EXPECT(t, "", 0, -1);
     EXPECT(t, "a", 0, SPM_SPACE_A, -1);
     EXPECT(t, "a", TOK_ADD, SPM_BOS, SPM_SPACE_A, -1);
@@ -344,7 +328,7 @@ static void spm_merges_by_score(void **state)
     expect_text(t, ids, 6, false, "a baa");
     tok_free(t);
     v.spec.flags[0].key = "tokenizer.ggml.add_space_prefix";
-    t = open_vocab(&v.spec);
+    t = vocab_tok(&v.spec);
     EXPECT(t, "a", 0, SPM_A, -1);
     expect_text(t, (const int32_t[]){SPM_SPACE_A}, 1, false, " a");
     tok_free(t);
@@ -359,7 +343,7 @@ static void spm_pieces_over_spaces(void **state)
     spm_vocab(&v);
     add(&v, more, 2, 1);
     v.spec.n_scores = v.spec.n_tokens;
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     EXPECT(t, "b b", 0, SPM_SPACE, SPM_USER + 2, -1);
     EXPECT(t, "b b a", 0, SPM_SPACE, SPM_USER + 2, SPM_SPACE_A, -1);
     EXPECT(t, "aa b", 0, SPM_SPACE_A, SPM_A, SPM_SPACE, SPM_B, -1);
@@ -379,7 +363,7 @@ static void spm_without_bytes_has_unknowns(void **state)
                        .scores = scores,
                        .n_scores = 3};
     (void)state;
-    tok *t = open_vocab(&spec);
+    tok *t = vocab_tok(&spec);
     EXPECT(t, "axya\xFF", 0, 2, 1, 0, 1, 0, -1); /* a run of unknowns is one */
     tok_free(t);
 }
@@ -400,7 +384,7 @@ static void gemma4_merges_characters(void **state)
                        .ids = {{"tokenizer.ggml.bos_token_id", 0},
                                {"tokenizer.ggml.unknown_token_id", 7}}};
     (void)state;
-    tok *t = open_vocab(&spec);
+    tok *t = vocab_tok(&spec);
     EXPECT(t, "a a\n\n\n", TOK_ADD, 0, 2, 4, 6, 5, -1);
     EXPECT(t, "zz", 0, 7, -1); /* not every byte has a piece */
     tok_free(t);
@@ -412,7 +396,7 @@ static void wordpiece_normalises(void **state)
     for (int hash = 0; hash < 2; hash++) {
         vocab v;
         wordpiece_vocab(&v, hash);
-        tok *t = open_vocab(&v.spec);
+        tok *t = vocab_tok(&v.spec);
         EXPECT(t, "Unaffable  HELLO!", TOK_ADD, WP_CLS, WP_UN, WP_AFFABLE, WP_HELLO,
                WP_BANG, WP_SEP, -1);
         EXPECT(t, "", TOK_ADD, WP_CLS, WP_SEP, -1);
@@ -439,7 +423,7 @@ static void wordpiece_words_have_a_length(void **state)
     tok_ids ids = {0};
     (void)state;
     wordpiece_vocab(&v, false);
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     memset(text, 'a', sizeof text);
     assert_int_equal(tok_encode(t, text, 100, 0, &ids, NULL), 0);
     assert_int_equal(ids.n, 100);
@@ -459,7 +443,7 @@ static void wordpiece_may_keep_case_and_accents(void **state)
     wordpiece_vocab(&v, false);
     add(&v, more, 2, 1);
     v.spec.flags[0].key = "tokenizer.ggml.normalizer.lowercase";
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     EXPECT(t, "A a \xC3\xA1", 0, WP_N, WP_A, WP_N + 1, -1);
     tok_free(t);
 }
@@ -471,7 +455,7 @@ static void control_only_where_asked(void **state)
     vocab v;
     (void)state;
     bpe_vocab(&v, "gpt-2");
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     EXPECT(t, "a<|im_end|>", TOK_PARSE, 'a', BPE_END, -1);
     EXPECT(t, "<|im_end|>>>", TOK_PARSE, BPE_END2, '>', -1); /* the longest */
     EXPECT(t, "<|im_end|", TOK_PARSE, '<', '|', 'i', 'm', '_', 'e', 'n', 'd', '|', -1);
@@ -505,7 +489,7 @@ static void marked_bytes_are_data(void **state)
     tok_ids ids = {0};
     (void)state;
     bpe_vocab(&v, "gpt-2");
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     marks[4] = 1;               /* the s of the second <s> */
     marks[sizeof text - 2] = 1; /* the last >: the longer token is spelled with data */
     assert_int_equal(
@@ -531,7 +515,7 @@ static void end_tokens_are_control_whatever_their_type(void **state)
         vocab v;
         bpe_vocab(&v, "gpt-2");
         v.types[BPE_END] = type;
-        tok *t = open_vocab(&v.spec);
+        tok *t = vocab_tok(&v.spec);
         assert_true(tok_is_control(t, BPE_END));
         EXPECT(t, "<|im_end|>", 0, '<', '|', 'i', 'm', '_', 'e', 'n', 'd', '|', '>', -1);
         tok_free(t);
@@ -548,7 +532,7 @@ static void unknown_is_no_control_token(void **state)
     wordpiece_vocab(&v, false);
     v.spec.ids[0].key = "tokenizer.ggml.unknown_token_id";
     v.spec.ids[0].value = WP_SEP;
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     assert_int_equal(tok_encode(t, "zzz", 3, 0, &ids, &err), ST_EUNSUPPORTED);
     assert_int_equal(ids.n, 0);
     tok_ids_done(&ids);
@@ -561,7 +545,7 @@ static void phi3_swallows_space_after_control(void **state)
     (void)state;
     spm_vocab(&v);
     v.spec.name = "Phi-3 mini";
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     EXPECT(t, "a</s> \n a", TOK_PARSE, SPM_SPACE_A, SPM_EOS, SPM_SPACE_A, -1);
     EXPECT(t, "<s> a", TOK_PARSE, SPM_BOS, SPM_SPACE, SPM_SPACE_A, -1);
     tok_free(t);
@@ -575,7 +559,7 @@ static void pieces_and_template(void **state)
     (void)state;
     bpe_vocab(&v, "gpt-2");
     v.spec.chat_template = "{{ messages }}";
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     st_buf_init(&out, 100);
     assert_int_equal(tok_piece(t, BPE_SPACE_A, &out, NULL), 0);
     assert_int_equal(tok_piece(t, BPE_CALL, &out, NULL), 0);
@@ -601,12 +585,12 @@ static void digest_sees_what_decides_ids(void **state)
     char first[80];
     (void)state;
     bpe_vocab(&v, "gpt-2");
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     snprintf(first, sizeof first, "%s", tok_digest(t));
     assert_int_equal(strlen(first), 64);
     tok_free(t);
     v.spec.chat_template = "no part of it";
-    t = open_vocab(&v.spec);
+    t = vocab_tok(&v.spec);
     assert_string_equal(tok_digest(t), first);
     tok_free(t);
     for (int change = 0; change < 4; change++) {
@@ -617,7 +601,7 @@ static void digest_sees_what_decides_ids(void **state)
             v.spec.n_merges--;
         if (change == 3)
             v.spec.flags[0].value = false;
-        t = open_vocab(&v.spec);
+        t = vocab_tok(&v.spec);
         assert_string_not_equal(tok_digest(t), first);
         tok_free(t);
     }
@@ -647,7 +631,7 @@ static void long_texts_of(const vocab_spec *spec)
                                         "\xCC\x81\xCC\x96",
                                         "😀"};
     static const char *const tails[] = {"", "x", "1", "中"};
-    tok *t = open_vocab(spec);
+    tok *t = vocab_tok(spec);
     char *text = st_alloc(LONG + 16);
     assert_non_null(text);
     for (size_t i = 0; i < ST_COUNT(units) * ST_COUNT(tails); i++) {
@@ -697,7 +681,7 @@ static void ids_are_appended(void **state)
     char text[5000];
     (void)state;
     bpe_vocab(&v, "gpt-2");
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     memset(text, 'x', sizeof text);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(tok_encode(t, text, sizeof text, 0, &ids, NULL), 0);
@@ -838,7 +822,7 @@ static void long_pieces_are_refused(void **state)
     spm_vocab(&v);
     add(&v, &token, 1, 1);
     v.spec.n_scores = v.spec.n_tokens;
-    tok *t = open_vocab(&v.spec);
+    tok *t = vocab_tok(&v.spec);
     st_buf out;
     st_buf_init(&out, 1 << 20);
     assert_int_equal(tok_piece(t, SPM_USER + 1, &out, NULL), 0);
@@ -857,12 +841,12 @@ static void empty_pieces_do_nothing(void **state)
         vocab v;
         bpe_vocab(&v, "gpt-2");
         add(&v, empty, 2, type);
-        tok *t = open_vocab(&v.spec);
+        tok *t = vocab_tok(&v.spec);
         EXPECT(t, "ll", TOK_PARSE, BPE_LL, -1);
         tok_free(t);
         wordpiece_vocab(&v, type % 2);
         add(&v, empty, 2, type);
-        t = open_vocab(&v.spec);
+        t = vocab_tok(&v.spec);
         EXPECT(t, "hello", TOK_PARSE, WP_HELLO, -1);
         tok_free(t);
     }

@@ -12,7 +12,7 @@
 #include "grammar/toolcall.h"
 #include "tests/fault.h"
 #include "tests/here.h"
-#include "tests/vocab_bytes.h"
+#include "tests/vocab_tok.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -707,10 +707,6 @@ static tok *marked_tokenizer(void)
     static char pieces[256][4];
     static const gguf_str merges[] = {{"a a", 3}};
     static int32_t types[TOKENS];
-    st_buf file;
-    gguf *g;
-    tok *t = NULL;
-    st_err err = {0};
     for (unsigned i = 0; i < 256; i++) {
         tokens[i] = vocab_byte(i, pieces[i]);
         types[i] = 1;
@@ -725,13 +721,7 @@ static tok *marked_tokenizer(void)
                              .types = types,
                              .n_types = TOKENS,
                              .merges = merges};
-    vocab_build(&spec, &file);
-    assert_int_equal(gguf_open_bytes(file.data, file.len, &g, &err), 0);
-    if (tok_new(g, &t, &err) < 0)
-        fail_msg("%s", err.message);
-    gguf_close(g);
-    st_buf_done(&file);
-    return t;
+    return vocab_tok(&spec);
 }
 
 static bool allows(matcher *t, int32_t id)
