@@ -79,7 +79,7 @@ static int encode_text(measure *k, size_t *ret_from, st_err *err)
 static int measure_text(measure *k, const json *value, st_err *err)
 {
     mask shown = {0};
-    size_t from_id = 0, len;
+    size_t from_id = 0, i;
     st_buf_reset(&k->text);
     st_buf_char(&k->text, '\n');
     json_write(value, JSON_SPACED, &k->text);
@@ -87,7 +87,7 @@ static int measure_text(measure *k, const json *value, st_err *err)
         return st_err_set(err, k->text.code, "a text: %s", st_code_text(k->text.code));
     int rc = encode_text(k, &from_id, err);
     matcher_reset(k->x);
-    for (size_t i = from_id; rc == 0 && i <= k->ids.n; i++) {
+    for (i = from_id; rc == 0 && i <= k->ids.n; i++) {
         double from = now_us();
         rc = matcher_mask(k->x, &shown, err);
         if (rc == 0)
@@ -95,9 +95,8 @@ static int measure_text(measure *k, const json *value, st_err *err)
         if (rc == 0 && i < k->ids.n && matcher_accept(k->x, k->ids.ids[i], NULL) < 0)
             break;
     }
-    (void)matcher_text(k->x, &len);
     k->n_texts++;
-    k->n_not_allowed += rc == 0 && (len + 1 < k->text.len || !shown.may_end);
+    k->n_not_allowed += rc == 0 && (i <= k->ids.n || !shown.may_end);
     return rc;
 }
 
