@@ -3,10 +3,11 @@
  *
  * What comes next is one of
  *
- *   HELD_DUE     a token about which there is no choice.  Text with one way on is written
- *                as the tokenizer would, after what was written before; all of its tokens
- *                but the last are due, and the last too where nothing can follow it.  So
- * is the one id that a mask allows HELD_CHOICE  a token among those that the mask allows
+ *   HELD_DUE     a token about which there is no choice.  Text with one way on is
+ *                written as the tokenizer would, after what was written before; all of
+ *                its tokens but the last are due, and the last too where nothing can
+ *                follow it.  So is the one id that a mask allows
+ *   HELD_CHOICE  a token among those that the mask allows
  *   HELD_OVER    nothing: the text is whole
  *
  * Which it is depends on the tokens taken so far alone.  A walk goes on past a choice by
