@@ -17,6 +17,11 @@ static json_t *id_value(const data_row *row)
                           : json_string(row->id);
 }
 
+typedef struct extract_print { /* what turns answers into lines */
+    const extraction *x;
+    bool explain; /* with the scores behind each probability */
+} extract_print;
+
 static json_t *fields_object(const extract_print *p, const extract_answer *a)
 {
     json_t *map = json_object();
@@ -89,8 +94,8 @@ static int print_refused(const data_row *row, const extract_answer *a, st_err *e
 }
 
 /* The output goes out as the model wrote it, not through numbers of another kind. */
-int extract_print_row(const extract_print *p, const data_row *row,
-                      const extract_answer *a, st_err *err)
+static int print_row(const extract_print *p, const data_row *row, const extract_answer *a,
+                     st_err *err)
 {
     if (a->code)
         return print_refused(row, a, err);
@@ -151,7 +156,7 @@ int extract_text(extraction *x, const char *text, bool json, bool explain, st_er
     if (rc == 0 && a.code)
         rc = st_err_set(err, a.code, "%s", a.why);
     if (rc == 0)
-        rc = json ? extract_print_row(&p, &row, &a, err) : show_answer(x, &a, err);
+        rc = json ? print_row(&p, &row, &a, err) : show_answer(x, &a, err);
     extract_answer_done(&a);
     return rc;
 }
@@ -159,7 +164,7 @@ int extract_text(extraction *x, const char *text, bool json, bool explain, st_er
 static int print_sink(void *arg, const data_row *row, const extract_answer *a,
                       st_err *err)
 {
-    return extract_print_row(arg, row, a, err);
+    return print_row(arg, row, a, err);
 }
 
 int extract_rows(extraction *x, const data_set *set, bool report, bool explain,

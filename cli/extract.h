@@ -4,15 +4,6 @@
 #include "cli/cli.h"
 #include "task/extraction.h"
 
-typedef struct extract_print { /* what turns answers into lines */
-    const extraction *x;
-    bool explain; /* with the scores behind each probability */
-} extract_print;
-
-/* One JSON line; `row` may have an id. */
-ST_NODISCARD int extract_print_row(const extract_print *p, const data_row *row,
-                                   const extract_answer *a, st_err *err);
-
 /* Decide one text and print it: as JSON, or for a person to read. */
 ST_NODISCARD int extract_text(extraction *x, const char *text, bool json, bool explain,
                               st_err *err);

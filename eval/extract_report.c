@@ -204,7 +204,8 @@ void extract_judged_done(extract_judged *j)
     *j = (extract_judged){0};
 }
 
-double extract_judged_ece(const extract_judged *j)
+/* How far probabilities and shares of right fields are apart, over ten bins. */
+static double judged_ece(const extract_judged *j)
 {
     double sum = 0;
     for (unsigned b = 0; b < 10; b++)
@@ -264,7 +265,7 @@ int extract_report(const extraction *x, const data_set *set, const extract_judge
         (void)st_buf_fmt(out, "%-28s %u of %u\n", "all fields right", j->n_right,
                          j->n_judged);
         (void)st_buf_fmt(out, "%-28s %.3f\n", "calibration error of fields",
-                         extract_judged_ece(j));
+                         judged_ece(j));
     }
     (void)st_buf_fmt(out, "%-28s %llu tokens in %llu steps: %.0f %% saved\n", "steps",
                      (unsigned long long)j->n_tokens, (unsigned long long)j->n_steps,

@@ -43,9 +43,6 @@ ST_NODISCARD int extract_judge(extraction *x, const data_set *set, extract_sink 
                                extract_judged *ret_judged, st_err *err);
 void extract_judged_done(extract_judged *j);
 
-/* How far probabilities and shares of right fields are apart, over ten bins. */
-double extract_judged_ece(const extract_judged *j);
-
 /* Append the report. */
 ST_NODISCARD int extract_report(const extraction *x, const data_set *set,
                                 const extract_judged *j, st_buf *out, st_err *err);

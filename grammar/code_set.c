@@ -83,15 +83,6 @@ int code_set_negate(code_set *s, st_err *err)
     return rc;
 }
 
-bool code_set_has(const code_set *s, uint32_t code)
-{
-    for (uint32_t i = 0; i < s->n; i++) {
-        if (code >= s->ranges[i].lo && code <= s->ranges[i].hi)
-            return true;
-    }
-    return false;
-}
-
 typedef struct class_ranges {
     char name;
     uint8_t n;

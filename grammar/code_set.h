@@ -28,7 +28,6 @@ ST_NODISCARD int code_set_join(code_set *s, const code_set *other, st_err *err);
 void code_set_settle(code_set *s);
 /* All characters that are not in a settled set. */
 ST_NODISCARD int code_set_negate(code_set *s, st_err *err);
-bool code_set_has(const code_set *s, uint32_t code); /* settled */
 
 /* d, w, s: \d \w \s as ECMA-262 has them; '.': any but line terminators. */
 ST_NODISCARD int code_set_class(code_set *s, char name, st_err *err);

@@ -106,7 +106,7 @@ static bool format_duration(const char *text, size_t len)
     return scan_units(&t, "HMS") > 0 && t.s == t.end;
 }
 
-bool format_ipv4(const char *text, size_t len)
+static bool format_ipv4(const char *text, size_t len)
 {
     scan t = {text, text + len};
     for (int i = 0; i < 4; i++) {

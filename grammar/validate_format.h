@@ -51,7 +51,6 @@ static inline bool scan_digits(scan *t, int n, int *ret)
     return true;
 }
 
-bool format_ipv4(const char *text, size_t len);
 bool format_ipv6(const char *text, size_t len);
 bool format_uri(const char *text, size_t len);
 bool format_uri_reference(const char *text, size_t len);

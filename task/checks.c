@@ -34,7 +34,9 @@ static bool is_whole(const char *input, size_t len, size_t begin, size_t end)
     return !left && !right;
 }
 
-bool verbatim_text(const char *input, size_t len, const char *text, size_t text_len)
+/* Does it stand in the input as whole words? */
+static bool verbatim_text(const char *input, size_t len, const char *text,
+                          size_t text_len)
 {
     if (text_len == 0)
         return true;
@@ -67,7 +69,8 @@ static size_t read_number(const char *text, size_t len, double *ret)
     return n ? i : 0;
 }
 
-bool verbatim_number(const char *input, size_t len, double number)
+/* Is there a number of that value? */
+static bool verbatim_number(const char *input, size_t len, double number)
 {
     for (size_t i = 0; i < len;) {
         double found;

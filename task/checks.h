@@ -42,8 +42,4 @@ ST_NODISCARD int checks_run(const check *checks, uint32_t n, const char *input,
                             check_fault ret_faults[CHECK_MAX_FAULTS], uint32_t *ret_n,
                             st_err *err);
 void checks_done(check *checks, uint32_t n);
-
-/* Does this stand in the input as whole words?  A number is found by its value. */
-bool verbatim_text(const char *input, size_t len, const char *text, size_t text_len);
-bool verbatim_number(const char *input, size_t len, double number);
 #endif

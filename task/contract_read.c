@@ -20,7 +20,8 @@ static void list_names(char *text, size_t size, const char *const *names, size_t
     }
 }
 
-int reader_fail_name(reader *r, const yaml_node *node, bool is_key, const char *what,
+/* Refuse a name (of a key, or a value) that is none of these; hints at the nearest. */
+static int fail_name(reader *r, const yaml_node *node, bool is_key, const char *what,
                      const char *const *names, size_t n)
 {
     char list[160];
@@ -47,7 +48,7 @@ static int fail_unknown(reader *r, const yaml_node *node, const char *place,
     for (size_t i = 0; i < n; i++)
         names[i] = rows[i].name;
     snprintf(what, sizeof what, "key in %s", place);
-    return reader_fail_name(r, node, true, what, names, n);
+    return fail_name(r, node, true, what, names, n);
 }
 
 int reader_map(reader *r, const yaml_node *map, const char *place, const key_row *rows,
@@ -141,7 +142,7 @@ int reader_enum(reader *r, const yaml_node *node, const char *what,
             *ret = (unsigned)i;
             return 0;
         }
-    return reader_fail_name(r, node, false, what, names, n);
+    return fail_name(r, node, false, what, names, n);
 }
 
 int reader_list(reader *r, const yaml_node *node, const char *what)

@@ -46,9 +46,6 @@ ST_NODISCARD int reader_count(reader *r, const yaml_node *node, const char *what
 ST_NODISCARD int reader_enum(reader *r, const yaml_node *node, const char *what,
                              const char *const *names, size_t n, unsigned *ret);
 ST_NODISCARD int reader_list(reader *r, const yaml_node *node, const char *what);
-/* Refuse a name (of a key, or a value) that is none of these; hints at the nearest. */
-ST_NODISCARD int reader_fail_name(reader *r, const yaml_node *node, bool is_key,
-                                  const char *what, const char *const *names, size_t n);
 
 /* contract_output.c: what a task of type extract or draft needs, and refuses of others.
  */
