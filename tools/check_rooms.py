@@ -11,6 +11,7 @@ ALLOWED = {
     "base": set(),
     "kernels": set(),
     "stats": set(),
+    "net": set(),
     "gguf": set(),
     "template": set(),
     "tokenizer": {"gguf"},
@@ -21,6 +22,8 @@ ALLOWED = {
     "task": {"expert", "engine", "grammar", "template", "stats", "model", "tokenizer", "gguf"},
     "bench": {"engine", "model", "kernels", "grammar", "tokenizer"},
     "eval": {"task", "expert", "stats"},
+    "serve": {"task", "expert", "engine", "grammar", "template", "stats", "model", "tokenizer",
+              "net"},
 }
 ALL = set(ALLOWED)
 ALLOWED["cli"] = ALL - {"cli"}

@@ -8,8 +8,8 @@ import os
 import re
 import sys
 
-ROOMS = ("base gguf kernels stats template tokenizer model grammar engine expert task eval cli tests "
-         "bench").split()
+ROOMS = ("base gguf kernels stats net template tokenizer model grammar engine expert task eval serve cli "
+         "tests bench").split()
 COLUMNS = 90
 FUNCTION_LINES = 100
 LONG_FUNCTIONS = ("kernels/",)  # register tiles are one idea however long
