@@ -26,6 +26,8 @@ static int sizes_choose(sched *s, const sched_opts *opts, st_err *err)
     s->max_requests = opts->max_requests ? opts->max_requests : DEFAULT_REQUESTS;
     s->max_live = opts->max_live ? opts->max_live : seqs < half ? seqs : half;
     s->prefill_chunk = opts->prefill_chunk ? opts->prefill_chunk : DEFAULT_CHUNK;
+    s->on_work = opts->on_work;
+    s->on_work_arg = opts->on_work_arg;
     if (s->max_requests > MAX_REQUESTS)
         return st_err_set(err, ST_EINVAL, "%u requests are more than %d", s->max_requests,
                           MAX_REQUESTS);
@@ -192,6 +194,12 @@ void sched_free(sched *s)
 
 /* --- the mailbox */
 
+void work_tell(const sched *s)
+{
+    if (s->on_work)
+        s->on_work(s->on_work_arg);
+}
+
 void sched_cancel(sched *s, sched_id id)
 {
     uint32_t at = (uint32_t)(id & (MAX_REQUESTS - 1));
@@ -202,6 +210,7 @@ void sched_cancel(sched *s, sched_id id)
         pthread_cond_signal(&s->came);
     }
     pthread_mutex_unlock(&s->lock);
+    work_tell(s);
 }
 
 static void state_set(sched *s, bool *state)
@@ -210,6 +219,7 @@ static void state_set(sched *s, bool *state)
     s->draining = s->changed = *state = true;
     pthread_cond_signal(&s->came);
     pthread_mutex_unlock(&s->lock);
+    work_tell(s);
 }
 
 void sched_drain(sched *s)

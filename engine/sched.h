@@ -30,8 +30,23 @@ typedef struct sched_opts {
     uint32_t max_live;      /* with a sequence of their own; 0: all of the engine's, at
                              * most half of its batch */
     uint32_t prefill_chunk; /* prompt tokens that share a step with tokens being made:
-                             * bounds what a prompt adds to their latency; 0: 64 */
+                             * bounds what a prompt adds to their latency; 0: 64, or with
+                             * step_us no bound but that */
+    uint32_t step_us;       /* how long a step should take at most: its prompts, tries of
+                             * options and texts are cut to what such steps were measured to
+                             * hold, but never under SCHED_LEAST_ROOM tokens.  A text of
+                             * SCHED_STATES or SCHED_EMBED is run whole.  0: as many as fit */
+    /* After a submit, a cancel, a drain or a stop, outside the lock, on the thread that
+     * called it: to wake an owner that waits for more than one scheduler.  May be NULL */
+    void (*on_work)(void *arg);
+    void *on_work_arg;
 } sched_opts;
+
+enum {
+    SCHED_LEAST_ROOM = 8, /* tokens: one costs hardly less */
+    SCHED_MAX_TOP = 20,
+    SCHED_MAX_BIAS = 1024,
+};
 
 typedef enum sched_class { SCHED_INTERACTIVE, SCHED_BULK } sched_class;
 typedef enum sched_kind {
@@ -41,6 +56,11 @@ typedef enum sched_kind {
     SCHED_EMBED,
 } sched_kind;
 
+typedef struct sched_top { /* one of the likeliest next tokens */
+    int32_t id;
+    double logp; /* natural, under the unmodified logits, whatever a grammar allows */
+} sched_top;
+
 typedef struct sched_token {
     int32_t id;
     uint32_t index;   /* among the new ones, from 0 */
@@ -48,6 +68,9 @@ typedef struct sched_token {
     double held_logp; /* the same among the ids that the grammar allows */
     bool forced; /* held text with one way on: nothing was computed for it; its logp is
                   * NaN and its held_logp 0, where they are asked for */
+    const sched_top *top; /* the likeliest first, of equal ones the lower id; valid during
+                           * on_token */
+    uint32_t n_top; /* as many as were asked for and the vocabulary has; 0 where forced */
 } sched_token;
 
 /* Text held to a grammar.  Text with one way on is taken as the tokenizer would write it,
@@ -66,12 +89,21 @@ typedef struct sched_held {
     size_t input_len;
 } sched_held;
 
+typedef struct sched_bias {
+    int32_t id;
+    float add; /* to its logit; -100 forbids and 100 forces it in effect, among what a
+                * grammar allows */
+} sched_bias;
+
 typedef struct sched_generate {
     sampler_opts how;
+    const sched_bias *bias; /* added before penalties, not to what logp and top are of; */
+    uint32_t n_bias;        /* at most SCHED_MAX_BIAS; copied */
     const int32_t *stop_ids; /* end the text and are no part of it */
     uint32_t n_stop;
     uint32_t max_new; /* at least 1 */
     bool logp;
+    uint32_t n_top; /* likeliest tokens to tell at each, at most SCHED_MAX_TOP */
     sched_held held;
     /* For each token as it is made; false ends the text after it.  May be NULL. */
     bool (*on_token)(void *arg, const sched_token *token);
@@ -105,11 +137,13 @@ typedef struct sched_result {
 
 typedef struct sched_request {
     sched_class class;
-    uint64_t key;          /* whose it is: fairness, and whose text may be reused */
-    sched_prefix *prefix;  /* NULL: none; its tokens come before `tokens` */
-    const int32_t *tokens; /* copied */
-    uint32_t n;            /* at least 1 */
-    uint64_t deadline_us;  /* on st_clock_us(); 0: none */
+    uint64_t key; /* whose it is: fairness, and whose text may be reused */
+    const struct adapter *adapter; /* NULL: none; outlives the request; text is reused for
+                                    * requests with the same one only */
+    sched_prefix *prefix;          /* NULL: none; its tokens come before `tokens` */
+    const int32_t *tokens;         /* copied */
+    uint32_t n;                    /* at least 1 */
+    uint64_t deadline_us;          /* on st_clock_us(); 0: none */
     sched_kind kind;
     sched_generate generate;
     options_request options; /* its s, tokens and n are the scheduler's */

@@ -101,6 +101,8 @@ struct sched {
     uint32_t max_requests;
     uint32_t max_live;
     uint32_t prefill_chunk;
+    void (*on_work)(void *arg);
+    void *on_work_arg;
     req *reqs; /* [max_requests] */
     flow *flows;
     uint32_t n_flows;        /* that were ever in use */
@@ -155,6 +157,8 @@ struct sched {
     uint64_t n_refused;
     sched_stats shown;
 };
+
+void work_tell(const sched *s); /* not under the lock */
 
 /* --- flows: who waits, and who comes first */
 

@@ -46,6 +46,8 @@ static int generate_check(const sched *s, const sched_request *q, sampler *ret_p
     }
     if (q->generate.max_new == 0)
         return st_err_set(err, ST_EINVAL, "max_new is 0");
+    if (q->generate.n_top > 0 || q->generate.n_bias > 0)
+        return st_err_set(err, ST_EUNSUPPORTED, "likeliest tokens and biases: not yet");
     int rc = held_check(&q->generate, err);
     return rc < 0 ? rc : sampler_init(ret_pick, &q->generate.how, err);
 }
@@ -76,6 +78,8 @@ static int request_check(const sched *s, const sched_request *q, sampler *ret_pi
         return st_err_set(err, ST_EINVAL, "a request has a class and a done callback");
     if (q->kind == SCHED_EMBED && q->prefix)
         return st_err_set(err, ST_EINVAL, "an embedding is of a text without a prefix");
+    if (q->adapter)
+        return st_err_set(err, ST_EUNSUPPORTED, "adapters are not supported");
     if (q->n == 0)
         return st_err_set(err, ST_EINVAL, "a request has at least one token");
     if (before > s->n_ctx || q->n > s->n_ctx - before) {
@@ -219,5 +223,7 @@ int sched_submit(sched *s, const sched_request *request, sched_id *ret_id, st_er
     pthread_mutex_unlock(&s->lock);
     if (rc < 0)
         req_free(&r);
+    else
+        work_tell(s);
     return rc;
 }
