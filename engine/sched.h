@@ -32,10 +32,10 @@ typedef struct sched_opts {
     uint32_t prefill_chunk; /* prompt tokens that share a step with tokens being made:
                              * bounds what a prompt adds to their latency; 0: 64, or with
                              * step_us no bound but that */
-    uint32_t step_us;       /* how long a step should take at most: its prompts, tries of
-                             * options and texts are cut to what such steps were measured to
-                             * hold, but never under SCHED_LEAST_ROOM tokens.  A text of
-                             * SCHED_STATES or SCHED_EMBED is run whole.  0: as many as fit */
+    uint32_t step_us;       /* how long a step should take at most: prompts, tries of
+                             * options and texts are cut to what such steps were measured
+                             * to hold, never under SCHED_LEAST_ROOM tokens.  A text of
+                             * SCHED_STATES or SCHED_EMBED is run whole.  0: no bound */
     /* After a submit, a cancel, a drain or a stop, outside the lock, on the thread that
      * called it: to wake an owner that waits for more than one scheduler.  May be NULL */
     void (*on_work)(void *arg);
