@@ -36,6 +36,8 @@ typedef struct hub_opts {
     size_t memory;       /* most bytes of weights, pages and packed copies; 0: no limit */
 } hub_opts;
 
+enum { HUB_NAME_MAX = 128 }; /* with the NUL */
+
 typedef enum hub_kind { HUB_MODEL, HUB_TASK, HUB_ADAPTER } hub_kind;
 
 ST_NODISCARD int hub_new(const hub_opts *opts, hub **ret_hub, st_err *err);
@@ -46,13 +48,15 @@ bool hub_wait_idle(hub *h, uint64_t timeout_us);
 void hub_free(hub *h); /* NULL allowed; every use must be done */
 
 /* ---- what is loaded (block for as long as loading takes; not on the engine thread) ----
- */
+ *
+ * The name that it got goes to ret_name unless that is NULL. */
 
 /* `source` is a name or path as in a contract's `models`; `name` NULL: made from it. */
 ST_NODISCARD int hub_load_model(hub *h, const char *name, const char *source,
-                                st_err *err);
+                                char ret_name[HUB_NAME_MAX], st_err *err);
 /* A contract, or a folder with one task.yaml; its name is the contract's. */
-ST_NODISCARD int hub_load_task(hub *h, const char *path, st_err *err);
+ST_NODISCARD int hub_load_task(hub *h, const char *path, char ret_name[HUB_NAME_MAX],
+                               st_err *err);
 /* A GGUF adapter or a PEFT folder over the model `base`; used as a model's name. */
 ST_NODISCARD int hub_load_adapter(hub *h, const char *name, const char *path,
                                   const char *base, float scale, st_err *err);
@@ -62,9 +66,10 @@ ST_NODISCARD int hub_unload(hub *h, const char *name, st_err *err);
 ST_NODISCARD int hub_reload(hub *h, st_err *err);
 
 typedef struct hub_entry {
-    char name[128];
+    char name[HUB_NAME_MAX];
     hub_kind kind;
-    char base[128];   /* of an adapter; of a task the models, comma between; else "" */
+    char base[HUB_NAME_MAX]; /* of an adapter; of a task the models, comma between; else
+                                "" */
     char version[80]; /* a task's version, a file's digest: sha256 in hexadecimal */
     size_t bytes;     /* that it takes by itself */
     int64_t loaded;   /* Unix seconds */
