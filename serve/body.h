@@ -13,6 +13,7 @@
 #define SERVE_BODY_H
 #include "serve/problem.h"
 #include <stdbool.h>
+#include <stdint.h>
 
 enum member_type { /* bits */
                    MEMBER_NULL = 1,
@@ -29,8 +30,8 @@ typedef enum member_use {
     MEMBER_READ,
     MEMBER_IDLE,   /* accepted; cannot change an answer (user, metadata, store: false) */
     MEMBER_REFUSE, /* would change the meaning and is not done: PROBLEM_UNSUPPORTED,
-                    * unless null, false, or the one word in `words` that means "as it is
-                    * here" */
+                    * unless null, false, or one of `words` (numbers too: "1"), which mean
+                    * "as it is here" */
 } member_use;
 
 typedef struct member {
@@ -38,17 +39,23 @@ typedef struct member {
     unsigned types;   /* member_type */
     bool need;
     member_use use;
-    double min, max;         /* of a number; bytes of a string; members of an array or
-                              * object.  Both 0: any */
-    const char *words;       /* "auto none": what a string may be; NULL: anything */
+    double min, max;   /* of a number; characters of a string; members of an array
+                        * or object.  Both 0: any; max < min: no upper bound */
+    const char *words; /* "auto none": what a string (or each string of an array) may
+                        * be; NULL: anything */
     const struct member *of; /* fields of the object, or of each object in the array */
     bool open;               /* `of` does not list all: others are the wire's to judge */
     unsigned items;    /* types of an array's members; 0: objects when `of`, else any */
     const char *about; /* one sentence */
+    bool nul;          /* a string may hold U+0000: read it with json_string_length.
+                        * Without it such a string is refused, so that body_text is all
+                        * of it */
 } member;
 
-/* Parse, bounded: at most `max_depth` containers deep, no name twice in an object, one
- * value.  NULL with a problem (PROBLEM_JSON, line and column). */
+enum { BODY_MAX_VALUES = 1000000 };
+
+/* Parse, bounded: at most `max_depth` containers deep, BODY_MAX_VALUES values, no name
+ * twice in an object, one value.  NULL with a problem (PROBLEM_JSON, line and column). */
 json_t *body_parse(const char *text, size_t len, unsigned max_depth, problems *out);
 
 /* Compare with the table; names in problems begin with `at` ("" for the body).  `open`:

@@ -5,8 +5,11 @@
  *                     TypeSafe:  {"detail": [{"loc", "msg", "type"}]} where the body is
  *                                wrong, {"detail": {"error_type", "message"}} elsewhere
  *                     KServe:    {"error": "message"}
- * Several problems: the first in order of the body gives status and param, its message
- * names them all, and "errors" (OpenAI: inside "error") lists each.
+ * Several problems: the first that was added gives status and param, the message names
+ * them all, and "errors" (OpenAI: inside "error") lists each.
+ *
+ * A problem's message does not repeat its param: answers put "param: " in front,
+ * TypeSafe's has it in "loc".  Params are written by serve/param.h.
  *
  * Threads: a list has one owner. */
 #ifndef SERVE_PROBLEM_H
@@ -14,6 +17,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 typedef enum dialect { DIALECT_OPENAI, DIALECT_TYPESAFE, DIALECT_KSERVE } dialect;
 
@@ -69,14 +74,20 @@ void problems_add(problems *p, problem_kind kind, const char *param, const char 
     ST_PRINTF(4, 5);
 /* The same with a code of its own for the last one added. */
 void problems_code(problems *p, const char *code);
-/* From an error of another room: ST_EBUSY is BUSY, ST_ELIMIT TOO_LONG, ST_ENOMEM SERVER,
- * and so on; its hint is part of the message. */
+/* From an error of another room: problem_of_code(err->code); its hint is part of the
+ * message. */
 void problems_from(problems *p, const char *param, const st_err *err);
 
 unsigned problems_status(const problems *p, dialect d);
 /* The answer's body; NULL when memory ran out. */
 char *problems_body(const problems *p, dialect d, size_t *ret_len);
-/* One problem as the OpenAI error object, for a stream that fails midway. */
+/* One problem as {"message", "type", "param", "code"}, for a stream that fails midway:
+ * what OpenAI has inside "error".  NULL when memory ran out. */
 json_t *problem_json(const problem *p);
+/* ST_EBUSY is BUSY, ST_ELIMIT TOO_LONG, ST_EINVAL VALUE, ST_ENOTFOUND NO_MODEL, ST_ENOMEM
+ * SERVER, and so on. */
 problem_kind problem_of_code(int st_code);
+/* The row of a kind, for descriptions: its status in a dialect, its code. */
+unsigned problem_status(problem_kind kind, dialect d);
+const char *problem_code(problem_kind kind, dialect d);
 #endif
