@@ -278,7 +278,7 @@ static int check_model(checker *k, const char *name, unsigned n_threads)
 {
     st_err why = {0};
     lm *l;
-    int rc = models_open(k->c, name, n_threads, &l, &why);
+    int rc = models_open(NULL, k->c, name, n_threads, &l, &why);
     if (rc == ST_ENOMEM)
         return st_err_set(k->err, rc, "%s", why.message);
     if (rc) {

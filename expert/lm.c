@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "engine/kvfile.h"
+#include "engine/sched.h"
 #include <string.h>
 
 static int digest_take(lm *l, gguf *g, st_err *err)
@@ -86,6 +87,7 @@ void lm_close(lm *l)
 {
     if (!l)
         return;
+    sched_free(l->sched);
     seq_free(l->beginning);
     tok_ids_done(&l->begun);
     engine_free(l->engine);
@@ -94,6 +96,15 @@ void lm_close(lm *l)
     model_free(l->model);
     st_free(l->path);
     st_free(l);
+}
+
+int lm_sched(lm *l, const sched_opts *opts, sched **ret_sched, st_err *err)
+{
+    static const sched_opts alone = {.max_requests = 256};
+    int rc = l->sched ? 0 : sched_new(l->engine, opts ? opts : &alone, &l->sched, err);
+    if (rc == 0)
+        *ret_sched = l->sched;
+    return rc;
 }
 
 /* The spelling of a control token as a JSON string; "" when there is none. */

@@ -4,22 +4,27 @@
  * Everything that reads a text with a model goes through one of these.  The digest is the
  * SHA-256 of the file: what is fitted on these bytes is bound to them.
  *
- * Threads: one owner (it holds an engine). */
+ * Threads: one owner (it holds an engine); path, model, tok, chat and digest are
+ * immutable and may be read by any. */
 #ifndef EXPERT_LM_H
 #define EXPERT_LM_H
 #include "engine/engine.h"
 #include "template/template.h"
 #include "tokenizer/tokenizer.h"
 
+struct sched;
+struct sched_opts;
+
 typedef struct lm {
     char *path;
     model *model;
     tok *tok;
     engine *engine;
-    tmpl *chat;      /* NULL when the file has no chat template */
-    char digest[65]; /* of the file, hexadecimal */
-    seq *beginning;  /* the one that lm_beginning ran last, or NULL; */
-    tok_ids begun;   /* its tokens */
+    tmpl *chat;          /* NULL when the file has no chat template */
+    struct sched *sched; /* of the engine; NULL until lm_sched */
+    char digest[65];     /* of the file, hexadecimal */
+    seq *beginning;      /* the one that lm_beginning ran last, or NULL; */
+    tok_ids begun;       /* its tokens */
     bool keeps; /* beginnings are kept between runs: for what is asked many times, not
                  * for what fitting tries */
 } lm;
@@ -33,6 +38,11 @@ typedef struct lm_opts {
 /* `opts` NULL: all defaults. */
 ST_NODISCARD int lm_open(const char *path, const lm_opts *opts, lm **ret_lm, st_err *err);
 void lm_close(lm *l); /* NULL allowed */
+
+/* The scheduler of its engine, which all who have the lm share.  It is made at the first
+ * call, with these options (NULL: for one caller); later calls give the same one. */
+ST_NODISCARD int lm_sched(lm *l, const struct sched_opts *opts, struct sched **ret_sched,
+                          st_err *err);
 
 /* Append the ids of a chat prompt of one user turn (and a system turn when not NULL) with
  * the generation prompt: the model's template, where `user` is data throughout and can

@@ -310,7 +310,8 @@ static int open_encoder(work *w)
     for (uint32_t i = 0; i < c->n_models && !w->encoder; i++) {
         if (strcmp(c->models[i], w->out->model) == 0)
             continue;
-        int rc = models_open(c, c->models[i], w->opts->n_threads, &w->encoder, w->err);
+        int rc =
+            models_open(NULL, c, c->models[i], w->opts->n_threads, &w->encoder, w->err);
         if (rc)
             return rc;
         w->out->encoder = c->models[i];

@@ -15,14 +15,16 @@
 #include "task/length.h"
 #include "task/models.h"
 #include "task/outline.h"
+#include "task/start.h"
 #include "task/verbatim.h"
 
 enum { MAX_TEXT = 64 << 20 };
 
 struct extraction {
     contract *c;
-    artifact *artifact;  /* NULL: nothing was fitted */
-    extract_true *truth; /* NULL: not fitted, or nothing could be learnt */
+    const model_source *source; /* of the models; NULL: they are its own */
+    artifact *artifact;         /* NULL: nothing was fitted */
+    extract_true *truth;        /* NULL: not fitted, or nothing could be learnt */
     lm *lm;
     lm *encoder; /* that finds examples; owned when own_encoder */
     bool own_encoder;
@@ -116,15 +118,16 @@ static bool writes_text(const lm *l)
 
 static int try_model(extraction *x, const char *name, st_err *err)
 {
-    int rc = models_open(x->c, name, x->n_threads, &x->lm, err);
+    int rc = models_open(x->source, x->c, name, x->n_threads, &x->lm, err);
     if (rc)
         return rc;
     if (!writes_text(x->lm)) {
-        lm_close(x->lm);
+        models_close(x->source, x->lm);
         x->lm = NULL;
         return 0;
     }
-    x->lm->keeps = true;
+    if (!x->source)
+        x->lm->keeps = true;
     x->model = name;
     return check_model(x, name, x->lm, err);
 }
@@ -154,7 +157,8 @@ static int open_encoder(extraction *x, st_err *err)
     for (uint32_t i = 0; name && i < x->c->n_models; i++) {
         if (strcmp(name, x->c->models[i]))
             continue;
-        int rc = models_open(x->c, x->c->models[i], x->n_threads, &x->encoder, err);
+        int rc =
+            models_open(x->source, x->c, x->c->models[i], x->n_threads, &x->encoder, err);
         x->own_encoder = rc == 0;
         return rc ? rc : check_model(x, x->c->models[i], x->encoder, err);
     }
@@ -288,7 +292,7 @@ static void digest_version(extraction *x)
     st_sha_add(&sha, how, strlen(how));
     if (x->artifact)
         st_sha_add(&sha, artifact_digest(x->artifact), 64);
-    if (x->shots)
+    if (x->way.n_shots)
         st_sha_add(&sha, x->train->digest, 64);
     st_sha_end(&sha, x->version);
 }
@@ -307,12 +311,15 @@ static int open_all(extraction *x, const extraction_opts *opts, st_err *err)
         rc = open_encoder(x, err);
     if (rc == 0 && x->way.n_shots)
         rc = load_train(x, err);
-    const extract_way way = x->way;
-    if (rc == 0)
-        rc = extraction_set_way(x, &way, NULL, err);
     if (rc == 0)
         digest_version(x);
-    return rc;
+    return rc || x->source ? rc : extraction_bind(x, err);
+}
+
+int extraction_bind(extraction *x, st_err *err)
+{
+    const extract_way way = x->way;
+    return x->extractor ? 0 : extraction_set_way(x, &way, NULL, err);
 }
 
 int extraction_open(contract *c, const extraction_opts *opts, extraction **ret_extraction,
@@ -324,6 +331,7 @@ int extraction_open(contract *c, const extraction_opts *opts, extraction **ret_e
         return st_err_set(err, ST_ENOMEM, "no memory for a task");
     }
     x->c = c;
+    x->source = opts->source;
     x->n_threads = opts->n_threads;
     x->repair = !opts->no_repair;
     int rc = open_all(x, opts, err);
@@ -347,8 +355,8 @@ void extraction_close(extraction *x)
     st_free(x->examples);
     data_free(x->train);
     if (x->own_encoder)
-        lm_close(x->encoder);
-    lm_close(x->lm);
+        models_close(x->source, x->encoder);
+    models_close(x->source, x->lm);
     extract_true_free(x->truth);
     artifact_close(x->artifact);
     contract_free(x->c);
@@ -690,4 +698,22 @@ int extraction_decide(extraction *x, const char *const *texts, const size_t *len
         rc = decide_batch(x, &b, ret_answers, err);
     batch_done(&b);
     return rc;
+}
+
+int extraction_start(extraction *x, const extraction_ask *ask, uint64_t *ret_handle,
+                     st_err *err)
+{
+    extract_answer a;
+    int rc = extraction_decide(x, &ask->text, &ask->len, NULL, 1, &a, err);
+    *ret_handle = 0;
+    if (rc == 0)
+        ask->done(ask->arg, &a, NULL);
+    extract_answer_done(&a);
+    return rc;
+}
+
+void extraction_cancel(extraction *x, uint64_t handle)
+{
+    (void)x;
+    (void)handle;
 }

@@ -20,7 +20,11 @@
  * the model's whole vocabulary, which is never more than that among the allowed ones;
  * fitted it is how often fields with such scores were right (task/extract_true.h).
  *
- * Threads: one owner. */
+ * Models may be lent, as to a task of task/task.h: extraction_open then runs on any
+ * thread and extraction_bind is due before anything is asked.
+ *
+ * Threads: one owner; contract, version, model and whether it is fitted may be read by
+ * any. */
 #ifndef TASK_EXTRACTION_H
 #define TASK_EXTRACTION_H
 #include "task/checks.h"
@@ -29,6 +33,7 @@
 #include "task/extract_true.h"
 #include "task/extractor.h"
 #include "task/fields.h"
+#include "task/models.h"
 #include "task/shots.h"
 
 enum { EXTRACT_SHOTS = 4 };
@@ -41,6 +46,7 @@ typedef struct extraction_opts {
     const char *artifact; /* another file than TASKNAME.stint beside the contract; NULL */
     bool unfitted;        /* leave what was fitted aside, but not the examples */
     bool no_repair;       /* what fails its checks is not tried again */
+    const model_source *source; /* NULL: models of its own; else it outlives the task */
 } extraction_opts;
 
 /* Takes the contract, also when it fails.  ST_EMISMATCH: what was fitted is of another
@@ -67,13 +73,16 @@ typedef struct extract_answer {
     field_score *scores;                  /* [fields.n] */
     check_fault faults[CHECK_MAX_FAULTS]; /* checks that fail; none: accepted */
     uint32_t n_faults;
-    uint32_t n_shots; /* examples that were shown: 0 is zero-shot */
-    bool repaired;    /* the second attempt is what is given here */
-    bool truncated;   /* the middle of the input was left out (on_too_long) */
-    uint32_t n_tokens;
-    uint32_t n_steps;  /* that chose tokens; fewer than tokens: steps saved */
-    uint32_t n_forced; /* tokens that no step chose */
-    double us;         /* microseconds; inputs that went together share their time */
+    uint32_t n_shots;   /* examples that were shown: 0 is zero-shot */
+    bool repaired;      /* the second attempt is what is given here */
+    bool truncated;     /* the middle of the input was left out (on_too_long) */
+    uint32_t n_prompt;  /* tokens of its prompt, without those of a second attempt */
+    uint32_t n_cached;  /* of those, not run again */
+    uint64_t queued_us; /* until the model began with it */
+    uint32_t n_tokens;  /* made, of both attempts; so the next two */
+    uint32_t n_steps;   /* that chose tokens; fewer than tokens: steps saved */
+    uint32_t n_forced;  /* tokens that no step chose */
+    double us;          /* microseconds; inputs that went together share their time */
 } extract_answer;
 void extract_answer_done(extract_answer *a);
 
@@ -82,6 +91,10 @@ void extract_answer_done(extract_answer *a);
 ST_NODISCARD int extraction_decide(extraction *x, const char *const *texts,
                                    const size_t *lens, const uint32_t *own, uint32_t n,
                                    extract_answer *ret_answers, st_err *err);
+
+/* Pin the beginning of its prompts, embed its examples: once, before anything is asked.
+ * One with models of its own is bound by extraction_open. */
+ST_NODISCARD int extraction_bind(extraction *x, st_err *err);
 
 /* Every output of a set must be one of the contract's schema.  ST_EFORMAT names the line
  * and the place. */

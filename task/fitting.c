@@ -67,7 +67,7 @@ static int open_models(fitting *f, unsigned n_threads, st_err *err)
 {
     const contract *c = f->contract;
     for (uint32_t i = 0; i < c->n_models; i++) {
-        int rc = models_open(c, c->models[i], n_threads, &f->lms[i], err);
+        int rc = models_open(NULL, c, c->models[i], n_threads, &f->lms[i], err);
         if (rc)
             return rc;
         f->models[i] = (fit_model){.name = c->models[i], .lm = f->lms[i]};

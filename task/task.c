@@ -13,12 +13,14 @@
 #include "expert/pool.h"
 #include "task/length.h"
 #include "task/models.h"
+#include "task/start.h"
 
 struct task {
     contract *contract;
+    const model_source *source;            /* of the models; NULL: they are its own */
     artifact *artifact;                    /* NULL: nothing was fitted */
     pool *pool;                            /* NULL on the way of zero-shot */
-    readout *readout;                      /* NULL on the way of the experts */
+    readout *readout;                      /* on the way of zero-shot, once bound */
     readout_opts how;                      /* of the readout */
     lm *lms[CONTRACT_MAX_MODELS];          /* open models */
     fit_model models[CONTRACT_MAX_MODELS]; /* and their names */
@@ -84,10 +86,12 @@ out:
 
 static int add_model(task *t, const char *name, unsigned n_threads, st_err *err)
 {
-    int rc = models_open(t->contract, name, n_threads, &t->lms[t->n_models], err);
+    int rc =
+        models_open(t->source, t->contract, name, n_threads, &t->lms[t->n_models], err);
     if (rc)
         return rc;
-    t->lms[t->n_models]->keeps = true;
+    if (!t->source)
+        t->lms[t->n_models]->keeps = true;
     t->models[t->n_models] = (fit_model){.name = name, .lm = t->lms[t->n_models]};
     t->n_models++;
     return 0;
@@ -160,14 +164,11 @@ static int choose_readout(task *t, st_err *err)
     return readout_opts_read(setting, &t->how, err);
 }
 
-static int open_readout(task *t, const task_opts *opts, st_err *err)
+int task_bind(task *t, st_err *err)
 {
-    int rc = open_reader(t, opts, err);
-    if (rc == 0)
-        rc = choose_readout(t, err);
-    if (rc == 0)
-        rc = readout_new(t->lms[0], &t->contract->question, &t->how, &t->readout, err);
-    return rc;
+    if (t->pool || t->readout)
+        return 0;
+    return readout_new(t->lms[0], &t->contract->question, &t->how, &t->readout, err);
 }
 
 static void digest_version(task *t)
@@ -179,7 +180,7 @@ static void digest_version(task *t)
     st_sha_add(&sha, t->contract->digest, 64);
     if (t->pool)
         st_sha_add(&sha, artifact_digest(t->artifact), 64);
-    if (t->readout)
+    else
         (void)readout_opts_write(&t->how, how, sizeof how);
     st_sha_add(&sha, how, strlen(how));
     for (uint32_t i = 0; i < t->n_models; i++)
@@ -193,6 +194,7 @@ int task_open(const char *contract_path, const task_opts *opts, task **ret_task,
     task *t = st_zalloc_n(1, sizeof *t);
     if (!t)
         return st_err_set(err, ST_ENOMEM, "%s: out of memory", contract_path);
+    t->source = opts->source;
     int rc = contract_load(contract_path, &t->contract, err);
     if (rc == 0 && contract_writes(t->contract))
         rc = st_err_set(err, ST_EUNSUPPORTED, "%s: its question has no options to choose",
@@ -202,7 +204,11 @@ int task_open(const char *contract_path, const task_opts *opts, task **ret_task,
     if (rc == 0 && t->artifact && !opts->zero_shot)
         rc = open_pool(t, opts, err);
     if (rc == 0 && !t->pool)
-        rc = open_readout(t, opts, err);
+        rc = open_reader(t, opts, err);
+    if (rc == 0 && !t->pool)
+        rc = choose_readout(t, err);
+    if (rc == 0 && !t->source)
+        rc = task_bind(t, err);
     if (rc) {
         task_close(t);
         return rc;
@@ -219,7 +225,7 @@ void task_close(task *t)
     readout_free(t->readout);
     pool_free(t->pool);
     while (t->n_models)
-        lm_close(t->lms[--t->n_models]);
+        models_close(t->source, t->lms[--t->n_models]);
     artifact_close(t->artifact);
     contract_free(t->contract);
     st_free(t);
@@ -252,12 +258,12 @@ const char *task_expert_name(const task *t, uint32_t i)
 
 const readout_opts *task_readout(const task *t)
 {
-    return t->readout ? &t->how : NULL;
+    return t->pool ? NULL : &t->how;
 }
 
 const char *task_readout_model(const task *t)
 {
-    return t->readout ? t->models[0].name : NULL;
+    return t->pool ? NULL : t->models[0].name;
 }
 
 /* ---- deciding ---- */
@@ -292,16 +298,16 @@ static void batch_done(batch *b)
 
 static int batch_init(const task *t, uint32_t n, bool experts, batch *b, st_err *err)
 {
-    size_t options = t->contract->question.n_options;
+    size_t width = t->contract->question.n_options;
     size_t n_experts = task_n_experts(t);
     *b = (batch){
         .index = st_zalloc_n(n, sizeof *b->index),
         .texts = st_zalloc_n(n, sizeof *b->texts),
         .lens = st_zalloc_n(n, sizeof *b->lens),
         .cuts = st_zalloc_n(n, sizeof *b->cuts),
-        .probs = st_zalloc_n(n, options * sizeof *b->probs),
+        .probs = st_zalloc_n(n, width * sizeof *b->probs),
         .experts =
-            experts ? st_zalloc_n(n, n_experts * options * sizeof *b->probs) : NULL,
+            experts ? st_zalloc_n(n, n_experts * width * sizeof *b->probs) : NULL,
     };
     if (b->index && b->texts && b->lens && b->cuts && b->probs &&
         (!experts || b->experts))
@@ -345,10 +351,10 @@ static int admit(task *t, const char *text, size_t len, uint32_t index, task_ans
 /* Ask the experts about rows [from, to) of the batch. */
 static int ask_pool(task *t, batch *b, uint32_t from, uint32_t to, st_err *err)
 {
-    size_t options = t->contract->question.n_options;
-    size_t stride = options * task_n_experts(t);
+    size_t width = t->contract->question.n_options;
+    size_t stride = width * task_n_experts(t);
     pool_answers want = {
-        .ret_probs = b->probs + from * options,
+        .ret_probs = b->probs + from * width,
         .ret_experts = b->experts ? b->experts + from * stride : NULL,
     };
     return pool_decide(t->pool, b->texts + from, b->lens + from, to - from, &want, err);
@@ -379,7 +385,7 @@ static int decide_pool(task *t, batch *b, task_answer *answers, st_err *err)
 static int ask_readout(task *t, batch *b, double *mass, int *codes, task_answer *answers,
                        st_err *err)
 {
-    size_t options = t->contract->question.n_options;
+    size_t width = t->contract->question.n_options;
     uint64_t start = st_clock_us();
     int rc = readout_decide_many(t->readout, b->texts, b->lens, b->n, b->probs, mass,
                                  codes, err);
@@ -391,7 +397,7 @@ static int ask_readout(task *t, batch *b, double *mass, int *codes, task_answer 
         a->label_mass = mass[i];
         if (codes[i] == 0)
             continue;
-        rc = readout_decide(t->readout, b->texts[i], b->lens[i], b->probs + i * options,
+        rc = readout_decide(t->readout, b->texts[i], b->lens[i], b->probs + i * width,
                             NULL, &why);
         if (rc == ST_ELIMIT) {
             refuse(a, rc, &why);
@@ -419,19 +425,19 @@ int task_decide(task *t, const char *const *texts, const size_t *lens, uint32_t 
                 task_answer *ret_answers, double *ret_probs, double *ret_experts,
                 st_err *err)
 {
-    size_t options = t->contract->question.n_options;
-    size_t stride = options * task_n_experts(t);
+    size_t width = t->contract->question.n_options;
+    size_t stride = width * task_n_experts(t);
     batch b;
     if (n == 0)
         return 0;
     int rc = batch_init(t, n, ret_experts && t->pool, &b, err);
     if (rc)
         return rc;
-    memset(ret_probs, 0, n * options * sizeof *ret_probs);
+    memset(ret_probs, 0, n * width * sizeof *ret_probs);
     if (ret_experts)
         memset(ret_experts, 0, n * stride * sizeof *ret_experts);
     for (uint32_t i = 0; i < n && rc == 0; i++)
-        rc = admit(t, texts[i], lens[i], i, &ret_answers[i], ret_probs + i * options, &b,
+        rc = admit(t, texts[i], lens[i], i, &ret_answers[i], ret_probs + i * width, &b,
                    err);
     if (rc == 0 && b.n)
         rc = t->pool ? decide_pool(t, &b, ret_answers, err)
@@ -440,8 +446,8 @@ int task_decide(task *t, const char *const *texts, const size_t *lens, uint32_t 
         task_answer *a = &ret_answers[b.index[i]];
         if (a->code)
             continue;
-        double *probs = ret_probs + b.index[i] * options;
-        memcpy(probs, b.probs + i * options, options * sizeof *probs);
+        double *probs = ret_probs + b.index[i] * width;
+        memcpy(probs, b.probs + i * width, width * sizeof *probs);
         if (b.experts)
             memcpy(ret_experts + b.index[i] * stride, b.experts + i * stride,
                    stride * sizeof *ret_experts);
@@ -449,6 +455,30 @@ int task_decide(task *t, const char *const *texts, const size_t *lens, uint32_t 
     }
     batch_done(&b);
     return rc;
+}
+
+bool task_is_async(const task *t)
+{
+    return !t->pool && t->how.mode != READOUT_NAMES;
+}
+
+int task_start(task *t, const task_ask *ask, uint64_t *ret_handle, st_err *err)
+{
+    task_answer a;
+    double *probs = st_alloc_n(t->contract->question.n_options, sizeof *probs);
+    int rc = probs ? task_decide(t, &ask->text, &ask->len, 1, &a, probs, NULL, err)
+                   : st_err_set(err, ST_ENOMEM, "no memory to decide");
+    *ret_handle = 0;
+    if (rc == 0)
+        ask->done(ask->arg, &(task_reply){.answer = &a, .probs = probs}, NULL);
+    st_free(probs);
+    return rc;
+}
+
+void task_cancel(task *t, uint64_t handle)
+{
+    (void)t;
+    (void)handle;
 }
 
 double task_score(const double *probs, uint32_t n)

@@ -12,12 +12,18 @@
  * Version: SHA-256 of the digests of contract, artifact and models in use, and of the way
  * a zero-shot model is asked.  The same version gives the same answers.
  *
- * Threads: one owner. */
+ * In a server models are lent (opts.source).  Then task_open may run on any thread and
+ * touches no engine; all that follows is on the thread that owns the engines: task_bind
+ * first, task_start (task/start.h) or task_decide for each input, task_close.
+ *
+ * Threads: one owner, as above; what does not change (contract, version, way, names) may
+ * be read by any. */
 #ifndef TASK_TASK_H
 #define TASK_TASK_H
 #include "base/err.h"
 #include "expert/readout.h"
 #include "task/contract.h"
+#include "task/models.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +41,7 @@ typedef struct task_opts {
     unsigned n_threads;   /* 0: st_cpu_count() */
     bool zero_shot;       /* leave the fitted experts aside (a fitted readout is used) */
     const char *artifact; /* another file than TASKNAME.stint beside the contract; NULL */
+    const model_source *source; /* NULL: models of its own; else it outlives the task */
 } task_opts;
 
 /* ST_EUNSUPPORTED: a question of type extract or draft (task/extraction.h). */
@@ -69,6 +76,11 @@ typedef struct task_answer {
 ST_NODISCARD int task_decide(task *t, const char *const *texts, const size_t *lens,
                              uint32_t n, task_answer *ret_answers, double *ret_probs,
                              double *ret_experts, st_err *err);
+
+/* What needs an engine, once, before anything is asked: beginnings of prompts are pinned
+ * in the models' schedulers, names of options embedded.  A task with models of its own is
+ * bound by task_open. */
+ST_NODISCARD int task_bind(task *t, st_err *err);
 
 /* Mean of the levels' numbers, weighted: what a score question comes to (0-based). */
 double task_score(const double *probs, uint32_t n);
