@@ -73,8 +73,11 @@ void hub_drain(hub *h, bool now)
     pthread_mutex_lock(&h->lock);
     h->draining = true;
     for (hub_core *c = h->cores; now && c; c = c->next) {
-        sched_stop(c->sched);
-        hub_turn_wake(h, &c->turn);
+        c->n_refs++; /* or it could be taken out meanwhile */
+        pthread_mutex_unlock(&h->lock);
+        sched_stop(c->sched); /* wakes its owner, under the lock */
+        pthread_mutex_lock(&h->lock);
+        hub_core_unref(c);
     }
     pthread_mutex_unlock(&h->lock);
 }

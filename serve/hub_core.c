@@ -14,6 +14,14 @@ static bool core_take(void *arg)
     return sched_step(c->sched);
 }
 
+static void core_wake(void *arg)
+{
+    hub_core *c = arg;
+    pthread_mutex_lock(&c->hub->lock);
+    hub_turn_wake(c->hub, &c->turn);
+    pthread_mutex_unlock(&c->hub->lock);
+}
+
 /* Of weights, packed copies of them, and pages. */
 static size_t bytes_of(const hub *h, const lm *l)
 {
@@ -92,9 +100,12 @@ static int core_new(hub *h, lm *l, bool int8, hub_core **ret_core, st_err *err)
     if (!c)
         return st_err_set(err, ST_ENOMEM, "%s: no memory for a model", l->path);
     *c = (hub_core){.hub = h, .int8 = int8, .bytes = bytes_of(h, l), .n_refs = 1};
+    sched_opts how = h->opts.sched;
+    how.on_work = core_wake;
+    how.on_work_arg = c;
     int rc = memory_check(h, c->bytes, l->path, err);
     if (rc == 0)
-        rc = sched_new(l->engine, &h->opts.sched, &c->sched, err);
+        rc = sched_new(l->engine, &how, &c->sched, err);
     if (rc < 0) {
         st_free(c);
         return rc;

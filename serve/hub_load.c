@@ -15,9 +15,9 @@ static int name_check(const char *name, st_err *err)
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
             return st_err_set(err, ST_EINVAL, "a name has a control character");
-    if (n == 0 || n >= HUB_NAME)
+    if (n == 0 || n >= HUB_NAME_MAX)
         return st_err_set(err, ST_EINVAL, "a name has 1 to %d bytes, not %zu",
-                          HUB_NAME - 1, n);
+                          HUB_NAME_MAX - 1, n);
     return 0;
 }
 
@@ -29,9 +29,9 @@ static int name_make(const char *source, char *ret, st_err *err)
     size_t n = strlen(base);
     if (n > 5 && strcmp(base + n - 5, ".gguf") == 0)
         n -= 5;
-    if (n >= HUB_NAME)
+    if (n >= HUB_NAME_MAX)
         return st_err_set(err, ST_EINVAL, "%s: give it a name of at most %d bytes",
-                          source, HUB_NAME - 1);
+                          source, HUB_NAME_MAX - 1);
     memcpy(ret, base, n);
     ret[n] = '\0';
     return name_check(ret, err);
@@ -82,8 +82,8 @@ static hub_use **name_place(hub *h, const char *name)
     return at;
 }
 
-/* From now on the name stands for `u`. */
-static int use_publish(hub_use *u, st_err *err)
+/* From now on the name stands for `u`; on failure it is let go. */
+static int use_publish(hub_use *u, char *ret_name, st_err *err)
 {
     hub *h = u->hub;
     pthread_mutex_lock(&h->lock);
@@ -101,6 +101,8 @@ static int use_publish(hub_use *u, st_err *err)
     }
     u->next = there ? old->next : old;
     *at = u;
+    if (ret_name)
+        memcpy(ret_name, u->name, sizeof u->name);
     if (there)
         hub_use_unref(old);
     pthread_mutex_unlock(&h->lock);
@@ -124,7 +126,8 @@ static int model_open(hub_use *u, st_err *err)
     return 0;
 }
 
-static int model_load_named(hub *h, const char *name, const char *source, st_err *err)
+static int model_load_named(hub *h, const char *name, const char *source, char *ret_name,
+                            st_err *err)
 {
     hub_use *u = NULL;
     int rc = use_new(h, HUB_MODEL, name, source, &u, err);
@@ -135,13 +138,14 @@ static int model_load_named(hub *h, const char *name, const char *source, st_err
         use_drop(u);
         return rc;
     }
-    return use_publish(u, err);
+    return use_publish(u, ret_name, err);
 }
 
-int hub_load_model(hub *h, const char *name, const char *source, st_err *err)
+int hub_load_model(hub *h, const char *name, const char *source,
+                   char ret_name[HUB_NAME_MAX], st_err *err)
 {
     pthread_mutex_lock(&h->loading);
-    int rc = model_load_named(h, name, source, err);
+    int rc = model_load_named(h, name, source, ret_name, err);
     pthread_mutex_unlock(&h->loading);
     return rc;
 }
@@ -164,9 +168,10 @@ int hub_unload(hub *h, const char *name, st_err *err)
 }
 
 /* What follows comes with tasks and adapters. */
-int hub_load_task(hub *h, const char *path, st_err *err)
+int hub_load_task(hub *h, const char *path, char ret_name[HUB_NAME_MAX], st_err *err)
 {
     (void)h;
+    (void)ret_name;
     return st_err_set(err, ST_EUNSUPPORTED, "%s: tasks are not loaded yet", path);
 }
 

@@ -20,7 +20,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { HUB_NAME = 128, HUB_SPARES = 256 };
+enum { HUB_SPARES = 256 };
 
 typedef struct hub_turn {
     struct hub_turn *next;
@@ -54,7 +54,7 @@ struct hub_use {
     hub *hub;
     hub_use *next; /* by name, or among those that ended */
     hub_kind kind;
-    char name[HUB_NAME];
+    char name[HUB_NAME_MAX];
     char version[80];
     char *source; /* as it was loaded */
     int64_t loaded;

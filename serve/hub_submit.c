@@ -28,13 +28,6 @@ static void job_done(void *arg, const sched_result *result)
     hub_work_end(u);
 }
 
-static void wake(hub_use *u)
-{
-    pthread_mutex_lock(&u->hub->lock);
-    hub_turn_wake(u->hub, &u->main->turn);
-    pthread_mutex_unlock(&u->hub->lock);
-}
-
 static int job_new(hub_use *u, const sched_request *request, job **ret_job, st_err *err)
 {
     if (!u->main)
@@ -67,18 +60,14 @@ int hub_submit(hub_use *u, const sched_request *request, sched_id *ret_id, st_er
     if (rc < 0) {
         st_free(j);
         hub_work_end(u);
-        return rc;
     }
-    wake(u);
-    return 0;
+    return rc;
 }
 
 void hub_cancel(hub_use *u, sched_id id)
 {
-    if (!u->main)
-        return;
-    sched_cancel(u->main->sched, id);
-    wake(u);
+    if (u->main)
+        sched_cancel(u->main->sched, id);
 }
 
 /* --- beginnings that all keys share */

@@ -26,7 +26,7 @@ static hub *hub_of(const hub_opts *opts)
 static void load(hub *h, const char *name, const char *source)
 {
     st_err err = {0};
-    if (hub_load_model(h, name, source, &err) < 0)
+    if (hub_load_model(h, name, source, NULL, &err) < 0)
         fail_msg("%s", err.message);
 }
 
@@ -76,9 +76,9 @@ static void names_stand_for_what_was_loaded(void **state)
     assert_string_equal(list[2].name, "llama-256-q4_0");
     assert_string_equal(list[0].version, list[1].version);
     st_free(list);
-    assert_int_equal(hub_load_model(h, "", LLAMA, NULL), ST_EINVAL);
-    assert_int_equal(hub_load_model(h, "a\n", LLAMA, NULL), ST_EINVAL);
-    assert_int_equal(hub_load_model(h, "d", "no/such.gguf", NULL), ST_ENOTFOUND);
+    assert_int_equal(hub_load_model(h, "", LLAMA, NULL, NULL), ST_EINVAL);
+    assert_int_equal(hub_load_model(h, "a\n", LLAMA, NULL, NULL), ST_EINVAL);
+    assert_int_equal(hub_load_model(h, "d", "no/such.gguf", NULL, NULL), ST_ENOTFOUND);
     assert_int_equal(hub_unload(h, "d", NULL), ST_ENOTFOUND);
     assert_int_equal(hub_unload(h, "b", NULL), 0);
     assert_int_equal(hub_find(h, "b", &u, NULL), ST_ENOTFOUND);
@@ -121,7 +121,7 @@ static void the_budget_refuses_by_size(void **state)
     h = hub_of(&opts);
     st_err err = {0};
     load(h, "a", LLAMA);
-    assert_int_equal(hub_load_model(h, "b", LLAMA_Q4, &err), ST_ELIMIT);
+    assert_int_equal(hub_load_model(h, "b", LLAMA_Q4, NULL, &err), ST_ELIMIT);
     assert_non_null(strstr(err.message, "model-f32.gguf"));
     load(h, "b", LLAMA); /* shared: takes nothing */
     hub_free(h);
@@ -331,7 +331,7 @@ static void what_was_accepted_is_finished(void **state)
     assert_int_equal(hub_unload(h, "a", NULL), 0); /* what came before goes on */
     hub_drain(h, false);
     assert_int_equal(hub_submit(u, &jobs[0].job.ask, &id, &err), ST_EBUSY);
-    assert_int_equal(hub_load_model(h, "b", LLAMA, NULL), ST_EBUSY);
+    assert_int_equal(hub_load_model(h, "b", LLAMA, NULL, NULL), ST_EBUSY);
     hub_done(u);
     assert_true(hub_wait_idle(h, 60000000));
     assert_int_equal(ended.n, EACH);
@@ -397,7 +397,7 @@ static int sweep_work(hub *h, sweep *w)
     sched_id id;
     uint32_t n;
     st_err err = {0};
-    int rc = hub_load_model(h, NULL, LLAMA, &err);
+    int rc = hub_load_model(h, NULL, LLAMA, NULL, &err);
     if (rc == 0)
         rc = hub_find(h, NULL, &u, &err);
     if (rc == 0)
