@@ -107,6 +107,22 @@ int lm_sched(lm *l, const sched_opts *opts, sched **ret_sched, st_err *err)
     return rc;
 }
 
+/* How chat formats spell the end of a turn, where it is not the end of the text. */
+static const char *const turn_ends[] = {"<|im_end|>", "<|eot_id|>", "<end_of_turn>",
+                                        "<|end|>", "<|END_OF_TURN_TOKEN|>"};
+
+int32_t lm_turn_end(const lm *l)
+{
+    if (!l->chat)
+        return -1;
+    for (size_t i = 0; i < ST_COUNT(turn_ends); i++) {
+        int32_t id = tok_find(l->tok, turn_ends[i]);
+        if (id >= 0 && tok_is_end(l->tok, id))
+            return id;
+    }
+    return tok_eos(l->tok);
+}
+
 /* The spelling of a control token as a JSON string; "" when there is none. */
 static json_t *token_text(const lm *l, int32_t id, st_err *err)
 {
@@ -119,17 +135,16 @@ static json_t *token_text(const lm *l, int32_t id, st_err *err)
     return value;
 }
 
-int lm_chat(const lm *l, const json_t *messages, const json_t *tools, tok_ids *ids,
-            st_err *err)
+int lm_render(const lm *l, const json_t *messages, const json_t *tools,
+              const json_t *more, int64_t now_unix, tmpl_out *out, st_err *err)
 {
-    tmpl_out out;
+    const tmpl_opts opts = {.now_unix = now_unix};
     int rc = ST_ENOMEM;
     if (!l->chat) {
         st_err_set(err, ST_EUNSUPPORTED, "%s has no chat template", l->path);
         st_err_hint(err, "give a plain prompt, or use an instruction-tuned model");
         return ST_EUNSUPPORTED;
     }
-    tmpl_out_init(&out);
     json_t *turns = json_deep_copy(messages);
     json_t *functions = tools ? json_deep_copy(tools) : json_null();
     json_t *bos = token_text(l, tok_bos(l->tok), err);
@@ -137,21 +152,29 @@ int lm_chat(const lm *l, const json_t *messages, const json_t *tools, tok_ids *i
     json_t *vars = json_pack("{s:O?, s:b, s:O?, s:O?, s:O?, s:n}", "messages", turns,
                              "add_generation_prompt", 1, "bos_token", bos, "eos_token",
                              eos, "tools", functions, "documents");
-    if (!turns || !bos || !eos || !functions || !vars) {
+    if (!turns || !bos || !eos || !functions || !vars ||
+        (more && json_object_update_missing(vars, (json_t *)(uintptr_t)more) < 0))
         st_err_set(err, rc, "no memory for a prompt");
-        goto out;
-    }
-    rc = tmpl_render(l->chat, vars, NULL, &out, err);
-    if (rc == 0)
-        rc = tok_encode_marked(l->tok, out.text.data,
-                               (const unsigned char *)out.marks.data, out.text.len,
-                               TOK_PARSE, ids, err);
-out:
+    else
+        rc = tmpl_render(l->chat, vars, &opts, out, err);
     json_decref(vars);
     json_decref(eos);
     json_decref(bos);
     json_decref(functions);
     json_decref(turns);
+    return rc;
+}
+
+int lm_chat(const lm *l, const json_t *messages, const json_t *tools, tok_ids *ids,
+            st_err *err)
+{
+    tmpl_out out;
+    tmpl_out_init(&out);
+    int rc = lm_render(l, messages, tools, NULL, 0, &out, err);
+    if (rc == 0)
+        rc = tok_encode_marked(l->tok, out.text.data,
+                               (const unsigned char *)out.marks.data, out.text.len,
+                               TOK_PARSE, ids, err);
     tmpl_out_done(&out);
     return rc;
 }

@@ -58,6 +58,16 @@ ST_NODISCARD int lm_prompt(const lm *l, const char *system, const char *user,
 ST_NODISCARD int lm_chat(const lm *l, const json_t *messages, const json_t *tools,
                          tok_ids *ids, st_err *err);
 
+/* The text of the same and where each byte comes from, not yet encoded.  `more`: further
+ * variables, such as {"enable_thinking": false}; NULL: none.  `now_unix` is the date that
+ * some templates show; 0: today. */
+ST_NODISCARD int lm_render(const lm *l, const json_t *messages, const json_t *tools,
+                           const json_t *more, int64_t now_unix, tmpl_out *out,
+                           st_err *err);
+
+/* The token that ends a reply in the model's chat format; -1 without a template. */
+int32_t lm_turn_end(const lm *l);
+
 /* Put the beginning of many prompts into an empty sequence: run, or from what an earlier
  * run kept (engine/kvfile.h) when `keeps`.  As engine_step. */
 ST_NODISCARD int lm_begin(lm *l, seq *s, const int32_t *ids, uint32_t n, st_err *err);

@@ -6,10 +6,6 @@
 
 #include "base/mem.h"
 
-/* How chat formats spell the end of a turn, where it is not the end of the text. */
-static const char *const turn_ends[] = {"<|im_end|>", "<|eot_id|>", "<end_of_turn>",
-                                        "<|end|>", "<|END_OF_TURN_TOKEN|>"};
-
 static const char *const mode_names[] = {
     [READOUT_TEXT] = "text",
     [READOUT_HELD] = "held",
@@ -30,19 +26,6 @@ readout_opts readout_default(const lm *l)
                           .pmi = decoder,
                           .rotations = 1,
                           .temperature = decoder ? 1 : NAMES_TEMPERATURE};
-}
-
-/* The token that ends a reply in the model's chat format; -1 without one. */
-static int32_t end_of_turn(const lm *l)
-{
-    if (!l->chat)
-        return -1;
-    for (size_t i = 0; i < ST_COUNT(turn_ends); i++) {
-        int32_t id = tok_find(l->tok, turn_ends[i]);
-        if (id >= 0 && tok_is_end(l->tok, id))
-            return id;
-    }
-    return tok_eos(l->tok);
 }
 
 /* Shifts 0, K/2, K/4, 3K/4, ...: each power of two of them is spread evenly. */
@@ -148,7 +131,7 @@ static int make_text_replies(const readout *r, view *v, const tok_ids *prompt,
     }
     bool end = rc == 0 && one_begins_another(ids, n);
     if (rc == 0)
-        rc = make_replies(v, chains, lens, n, end ? end_of_turn(r->lm) : -1, err);
+        rc = make_replies(v, chains, lens, n, end ? lm_turn_end(r->lm) : -1, err);
     for (uint32_t i = 0; i < n; i++)
         tok_ids_done(&ids[i]);
     return rc;
