@@ -1,7 +1,7 @@
 /* engine/prefix.h - pages of text that was run, kept for those who may reuse it.
  *
  *   pin (tokens, a sequence)     a contract's prefix
- *    '-- node -- node -- node    whole pages of one key's text after its whole pages
+ *    '-- node -- node -- node    pages of one key's text after its whole pages
  *   (no pin)
  *    '-- node -- node
  *
@@ -36,9 +36,10 @@ bool prefix_pin_is_full(const prefix_pin *pin);
  * after `pin` (NULL: none; else full), less than n tokens. */
 void prefix_tree_attach(prefix_tree *t, uint64_t key, const prefix_pin *pin, seq *s,
                         const int32_t *tokens, uint32_t n);
-/* Keep the whole pages of a sequence that holds tokens[0, seq_len). */
+/* Keep the whole pages of a sequence that holds tokens[0, seq_len), and (`tail`: it is
+ * about to be freed, and has no tree) the last one, whatever it holds. */
 void prefix_tree_keep(prefix_tree *t, uint64_t key, const prefix_pin *pin, const seq *s,
-                      const int32_t *tokens);
+                      const int32_t *tokens, bool tail);
 
 uint32_t prefix_tree_spare(const prefix_tree *t); /* pages that evict could free */
 /* Free at least n pages, or as many as can be; returns how many. */

@@ -76,7 +76,8 @@ void room_leave(sched *s, uint32_t at)
     req *r = &s->reqs[at];
     sched_prefix *p = r->ask.prefix;
     turn_remove(s, at);
-    prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens);
+    seq_tree_drop(r->s);
+    prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens, true);
     seq_free(r->s);
     r->s = NULL;
     s->flows[r->flow].n_live--;
@@ -156,6 +157,9 @@ static bool sequence_get(sched *s, req *r)
         if (!push_out(s, r))
             return false;
     sequence_fill(s, r);
+    if (!pages_suffice(s,
+                       r)) /* a page that is shared in part is held twice for a while */
+        seq_truncate(r->s, r->s->len - r->s->len % KV_PAGE_TOKENS);
     while (!pages_suffice(s, r)) {
         if (!push_out(s, r)) {
             seq_free(r->s);

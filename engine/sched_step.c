@@ -333,7 +333,7 @@ void req_begun(sched *s, uint32_t at)
     req *r = &s->reqs[at];
     const sched_prefix *p = r->ask.prefix;
     r->first_us = st_clock_us() - r->submit_us;
-    prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens);
+    prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens, false);
 }
 
 static void token_give(sched *s, uint32_t at, sched_token token)
