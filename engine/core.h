@@ -28,6 +28,7 @@ typedef struct lse_part { /* of one chunk of a row of logits */
     uint32_t best;  /* the first allowed id with the highest logit, or NO_ID: none is */
     float best_max; /* that logit */
     double held;    /* of exp(logit - best_max), over the allowed */
+    uint32_t n_likely;
 } lse_part;
 
 struct seq {
@@ -79,10 +80,11 @@ struct engine {
     float *hidden; /* [max_batch, n_embd] */
     head_row head_rows[HEAD_ROWS];
     uint32_t n_head_rows;
-    float *head_hidden; /* [HEAD_ROWS, n_embd] their final states */
-    float *logits;      /* [HEAD_ROWS, n_vocab] */
-    lse_part *parts;    /* [HEAD_ROWS, chunks] */
-    int32_t *few;       /* [n_vocab / FEW_SHARE + 1] the ids that one output may take */
+    float *head_hidden;  /* [HEAD_ROWS, n_embd] their final states */
+    float *logits;       /* [HEAD_ROWS, n_vocab] */
+    lse_part *parts;     /* [HEAD_ROWS, chunks] */
+    step_likely *likely; /* [HEAD_ROWS, chunks, STEP_MAX_LIKELY] */
+    int32_t *few;        /* [n_vocab / FEW_SHARE + 1] the ids that one output may take */
     float *few_logits;
     double *sums; /* [n_layers + 1, n_embd] of engine_states */
 };

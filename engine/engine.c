@@ -118,9 +118,10 @@ static int scratch_make(engine *e)
     e->few = st_alloc_n(few, sizeof *e->few);
     e->few_logits = st_aligned_n(few, sizeof *e->few_logits);
     e->parts = st_alloc_n(HEAD_ROWS * chunks, sizeof *e->parts);
+    e->likely = st_alloc_n(HEAD_ROWS * chunks * STEP_MAX_LIKELY, sizeof *e->likely);
     e->sums = st_alloc_n(states, sizeof *e->sums);
     bool ok = e->spans && e->pieces && e->rows && e->hidden && e->head_hidden &&
-              e->logits && e->few && e->few_logits && e->parts && e->sums;
+              e->logits && e->few && e->few_logits && e->parts && e->likely && e->sums;
     return ok ? 0 : ST_ENOMEM;
 }
 
@@ -160,6 +161,7 @@ void engine_free(engine *e)
             seq_free(&e->seqs[i]);
     assert(!e->pool || kvpool_n_free(e->pool) == kvpool_n_pages(e->pool));
     st_free(e->sums);
+    st_free(e->likely);
     st_free(e->parts);
     st_free(e->few_logits);
     st_free(e->few);

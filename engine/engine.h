@@ -53,6 +53,13 @@ void seq_truncate(seq *s, uint32_t n); /* forget tokens from n on, and the tree 
 /* A second sequence with the first n tokens of s, sharing its pages. */
 ST_NODISCARD int seq_fork(seq *s, uint32_t n, seq **ret_fork, st_err *err);
 
+enum { STEP_MAX_LIKELY = 20 };
+
+typedef struct step_likely { /* one of the ids with the highest logits */
+    int32_t id;
+    float logit;
+} step_likely;
+
 /* The tokens of an item, in the order in which they are given:
  *
  *   a chain (parents NULL)        all n continue the sequence and stay in it
@@ -93,7 +100,10 @@ typedef struct step_item {
     float *ret_top;    /* [n_out] its logit; with ret_best */
     float *ret_lse;    /* [n_out] natural log of the sum over the whole vocabulary of
                         * exp(logit): logit - lse is the exact log-probability */
-    float *ret_held_lse; /* [n_out] the same over the allowed ids; with `allowed` */
+    step_likely *ret_likely; /* [n_out, n_likely] the likeliest of the whole vocabulary,
+                              * whatever is allowed; of equal ones the lower id first */
+    uint32_t n_likely;       /* at most STEP_MAX_LIKELY, and the vocabulary */
+    float *ret_held_lse;     /* [n_out] the same over the allowed ids; with `allowed` */
 } step_item;
 
 /* Pooled hidden states of whole texts. */

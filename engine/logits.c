@@ -11,6 +11,7 @@
 #include "engine/core.h"
 
 #include "engine/expsum.h"
+#include "engine/likely.h"
 #include "engine/sampler.h"
 #include <math.h>
 #include <string.h>
@@ -68,6 +69,9 @@ static void lse_chunk(void *arg, uint32_t at, uint32_t worker)
     (void)worker;
     if (max > -INFINITY && r->item->ret_lse)
         part.sum = exp_sum(x, n, max, 1, NULL);
+    if (r->item->n_likely > 0)
+        part.n_likely = likely_find(x, from, n, r->item->n_likely,
+                                    job->e->likely + (size_t)at * STEP_MAX_LIKELY);
     if (r->item->allowed) {
         first = chunk_mask(r->item->allowed[r->out], from, n, x);
         best = (uint32_t)sampler_best(x, n);
@@ -103,16 +107,26 @@ static double lse_join(const lse_part *parts, uint32_t n, bool held)
     return (double)max + log(sum);
 }
 
+static void likely_all(const engine *e, const step_item *it, uint32_t out, uint32_t part0,
+                       uint32_t n_parts)
+{
+    step_likely *ret = it->ret_likely + (size_t)out * it->n_likely;
+    uint32_t n = 0;
+    for (uint32_t i = part0; i < part0 + n_parts; i++)
+        n = likely_join(ret, n, e->likely + (size_t)i * STEP_MAX_LIKELY,
+                        e->parts[i].n_likely, it->n_likely);
+}
+
 static bool wants_head(const step_item *it)
 {
-    return it->ret_lse || it->ret_best || it->ret_held_lse ||
+    return it->ret_lse || it->ret_best || it->ret_held_lse || it->n_likely > 0 ||
            (it->ret_logits && (it->n_ids > 0 || !it->ids_end));
 }
 
 /* Of an item that wants the head: the whole of it, or only its `ids`? */
 static bool wants_vocab(const step_item *it)
 {
-    return it->ret_lse || it->ret_best || it->ret_held_lse ||
+    return it->ret_lse || it->ret_best || it->ret_held_lse || it->n_likely > 0 ||
            (it->n_ids == 0 && !it->ids_end);
 }
 
@@ -159,7 +173,7 @@ static int rows_flush(engine *e, st_err *err)
         return rc;
     for (uint32_t r = 0; r < n_rows; r++) {
         const step_item *it = e->head_rows[r].item;
-        chunks = chunks || it->ret_lse || it->ret_best || it->allowed;
+        chunks = chunks || it->ret_lse || it->ret_best || it->allowed || it->n_likely;
     }
     if (chunks)
         workers_run(e->workers, n_rows * n_chunks, lse_chunk, &job);
@@ -177,6 +191,8 @@ static int rows_flush(engine *e, st_err *err)
             it->ret_lse[out] = (float)lse_join(parts, n_chunks, false);
         if (it->ret_held_lse)
             it->ret_held_lse[out] = (float)lse_join(parts, n_chunks, true);
+        if (it->n_likely > 0)
+            likely_all(e, it, out, r * n_chunks, n_chunks);
     }
     return 0;
 }
@@ -196,7 +212,7 @@ static int row_add(engine *e, const step_item *it, uint32_t out, const float *hi
 static bool is_few(const engine *e, const step_item *it, uint32_t out)
 {
     uint32_t n_vocab = model_about(e->model)->n_vocab;
-    return it->allowed && !it->ret_lse &&
+    return it->allowed && !it->ret_lse && it->n_likely == 0 &&
            allowed_count(it->allowed[out], n_vocab) <= n_vocab / FEW_SHARE;
 }
 

@@ -1,4 +1,4 @@
-/* engine/sampler.c - penalties, cuts, and the draw.
+/* engine/sampler.c - biases, penalties, cuts, and the draw.
  *
  * top-k, top-p and min-p each keep a beginning of the candidates in falling order of
  * logit (ties: rising id), so one heap serves them all: it is built once over the
@@ -51,8 +51,24 @@ int sampler_init(sampler *s, const sampler_opts *opts, st_err *err)
 {
     int rc = opts_check(opts, err);
     if (rc == 0)
-        *s = (sampler){*opts, {opts->seed}};
+        *s = (sampler){.opts = *opts, .rng = {opts->seed}};
     return rc;
+}
+
+int sampler_bias_set(sampler *s, const sampler_bias *bias, uint32_t n, uint32_t n_vocab,
+                     st_err *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (bias[i].id < 0 || (uint32_t)bias[i].id >= n_vocab)
+            return st_err_set(err, ST_EINVAL, "a bias is for id %d of a vocabulary of %u",
+                              bias[i].id, n_vocab);
+        if (!isfinite(bias[i].add))
+            return st_err_set(err, ST_EINVAL, "the bias for id %d must be a number",
+                              bias[i].id);
+    }
+    s->bias = bias;
+    s->n_bias = n;
+    return 0;
 }
 
 int sampler_work_new(uint32_t n_vocab, sampler_work **ret_work, st_err *err)
@@ -93,7 +109,7 @@ static bool penalises(const sampler_opts *o)
 
 bool sampler_takes_best(const sampler *s)
 {
-    return s->opts.temperature <= 0 && !penalises(&s->opts);
+    return s->opts.temperature <= 0 && !penalises(&s->opts) && s->n_bias == 0;
 }
 
 /* Each id of the history once: its count is taken back where it is used. */
@@ -234,6 +250,8 @@ int32_t sampler_pick(sampler *s, sampler_work *w, const int32_t *history, uint32
                      float *logits)
 {
     const sampler_opts *o = &s->opts;
+    for (uint32_t i = 0; i < s->n_bias; i++)
+        logits[s->bias[i].id] += s->bias[i].add;
     if (penalises(o))
         penalise(o, w, history, n, logits);
     int32_t best = sampler_best(logits, w->n_vocab);

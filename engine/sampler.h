@@ -1,8 +1,8 @@
 /* engine/sampler.h - choose the next token from logits.
  *
- * Order: repetition, frequency and presence penalties; temperature; top-k; top-p; min-p;
- * draw.  Temperature 0 is greedy (lowest id wins a tie).  The same seed, history and
- * logits give the same token.
+ * Order: biases; repetition, frequency and presence penalties; temperature; top-k; top-p;
+ * min-p; draw.  Temperature 0 is greedy (lowest id wins a tie).  The same seed, history
+ * and logits give the same token.
  *
  * A sampler is a value: options and the state of the draw.  What a pick needs besides is
  * one sampler_work for each thread that picks.
@@ -26,8 +26,15 @@ typedef struct sampler_opts {
 } sampler_opts;
 #define SAMPLER_GREEDY ((sampler_opts){.top_p = 1, .repeat_penalty = 1})
 
+typedef struct sampler_bias {
+    int32_t id;
+    float add; /* to its logit */
+} sampler_bias;
+
 typedef struct sampler {
     sampler_opts opts;
+    const sampler_bias *bias; /* borrowed */
+    uint32_t n_bias;
     st_rng rng;
 } sampler;
 
@@ -35,6 +42,10 @@ typedef struct sampler_work sampler_work; /* arrays of the vocabulary's size */
 
 /* ST_EINVAL names the option that is out of range. */
 ST_NODISCARD int sampler_init(sampler *s, const sampler_opts *opts, st_err *err);
+/* ST_EINVAL for what is not a number or no id of the vocabulary.  They must outlive the
+ * sampler. */
+ST_NODISCARD int sampler_bias_set(sampler *s, const sampler_bias *bias, uint32_t n,
+                                  uint32_t n_vocab, st_err *err);
 ST_NODISCARD int sampler_work_new(uint32_t n_vocab, sampler_work **ret_work, st_err *err);
 void sampler_work_free(sampler_work *w); /* NULL allowed */
 

@@ -25,7 +25,12 @@ static int sizes_choose(sched *s, const sched_opts *opts, st_err *err)
     s->n_ctx = engine_n_ctx(s->engine);
     s->max_requests = opts->max_requests ? opts->max_requests : DEFAULT_REQUESTS;
     s->max_live = opts->max_live ? opts->max_live : seqs < half ? seqs : half;
-    s->prefill_chunk = opts->prefill_chunk ? opts->prefill_chunk : DEFAULT_CHUNK;
+    s->prefill_chunk = opts->prefill_chunk ? opts->prefill_chunk
+                       : opts->step_us     ? batch
+                                           : DEFAULT_CHUNK;
+    s->step_us = opts->step_us;
+    s->pace = SCHED_LEAST_ROOM;
+    s->bulk_in = NO_REQ;
     s->on_work = opts->on_work;
     s->on_work_arg = opts->on_work_arg;
     if (s->max_requests > MAX_REQUESTS)
@@ -78,6 +83,7 @@ static int step_make(sched *s)
     s->top = st_alloc_n(rows, sizeof *s->top);
     s->lse = st_alloc_n(rows, sizeof *s->lse);
     s->held_lse = st_alloc_n(rows, sizeof *s->held_lse);
+    s->likely = st_alloc_n(rows * SCHED_MAX_TOP, sizeof *s->likely);
     s->logits = st_aligned_n(logits, sizeof *s->logits);
     s->texts = st_alloc_n(batch, sizeof *s->texts);
     s->text_tokens = st_alloc_n(batch, sizeof *s->text_tokens);
@@ -85,8 +91,8 @@ static int step_make(sched *s)
     s->text_wants = st_alloc_n(batch, sizeof *s->text_wants);
     s->vectors = st_alloc_n(vectors, sizeof *s->vectors);
     return s->live && s->turns && s->items && s->best && s->top && s->lse &&
-                   s->held_lse && s->logits && s->texts && s->text_tokens && s->text_n &&
-                   s->text_wants && s->vectors
+                   s->held_lse && s->likely && s->logits && s->texts && s->text_tokens &&
+                   s->text_n && s->text_wants && s->vectors
                ? 0
                : ST_ENOMEM;
 }
@@ -170,6 +176,7 @@ void sched_free(sched *s)
     st_free(s->text_tokens);
     st_free(s->texts);
     st_free(s->logits);
+    st_free(s->likely);
     st_free(s->held_lse);
     st_free(s->lse);
     st_free(s->top);
@@ -284,6 +291,8 @@ void req_end(sched *s, uint32_t at, sched_end end, const st_err *err)
         room_leave(s, at);
     if (r->is_waiting)
         flow_unwait(s, at);
+    if (s->bulk_in == at)
+        s->bulk_in = NO_REQ;
     flow_leave(s, at);
     s->deadlines[at] = 0;
     s->each_us = (7 * s->each_us + (now - s->busy_us)) / 8;

@@ -6,8 +6,11 @@
  *
  * Every step runs some tokens of all live requests in one batch.  Who comes first:
  * interactive before bulk; then the client (`key`) that was served the fewest tokens;
- * then the older request.  A request gives the same bytes whoever it shares a batch with,
- * however its prompt is cut, what is cached, and however often it was preempted.
+ * then the older request.  In every eighth step the prompts of bulk come first, and one
+ * request of bulk that came in by then keeps its place: it is slow beside interactive
+ * work without end, and never stands still.  A request gives the same bytes whoever it
+ * shares a batch with, however its prompt is cut, what is cached, and however often it
+ * was preempted.
  *
  * Text that was run is kept in pages until they are needed, for the same key only.  What
  * all keys share is a pinned prefix, and only requests that name it.
@@ -44,7 +47,7 @@ typedef struct sched_opts {
 
 enum {
     SCHED_LEAST_ROOM = 8, /* tokens: one costs hardly less */
-    SCHED_MAX_TOP = 20,
+    SCHED_MAX_TOP = STEP_MAX_LIKELY,
     SCHED_MAX_BIAS = 1024,
 };
 
@@ -89,11 +92,8 @@ typedef struct sched_held {
     size_t input_len;
 } sched_held;
 
-typedef struct sched_bias {
-    int32_t id;
-    float add; /* to its logit; -100 forbids and 100 forces it in effect, among what a
-                * grammar allows */
-} sched_bias;
+/* -100 forbids an id and 100 forces it in effect, among what a grammar allows. */
+typedef sampler_bias sched_bias;
 
 typedef struct sched_generate {
     sampler_opts how;

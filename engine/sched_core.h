@@ -15,6 +15,10 @@
  * its flow.  Whoever stands last gives way when pages or places run out, so every flow
  * keeps its first request longest and the one that stands first is never preempted.
  *
+ * So that bulk does not starve, it has a turn every BULK_EVERY steps, in which its
+ * prompts come first.  One request of bulk, that came by such a turn, stands before all
+ * others until it ends; while it waits for room nobody else enters.
+ *
  * Threads: the owner, but for what is under `lock`. */
 #ifndef ENGINE_SCHED_CORE_H
 #define ENGINE_SCHED_CORE_H
@@ -23,7 +27,7 @@
 #include "engine/sched.h"
 #include <pthread.h>
 
-enum { NO_REQ = UINT32_MAX, CLASSES = 2, ID_SLOT_BITS = 20 };
+enum { NO_REQ = UINT32_MAX, CLASSES = 2, ID_SLOT_BITS = 20, BULK_EVERY = 8 };
 
 struct sched_prefix {
     prefix_pin *pin;
@@ -35,8 +39,9 @@ typedef struct req {
     sched_request ask; /* tokens and stop_ids point into `tokens` below */
     sched_id id;
     bool cancelled;  /* under lock */
-    int32_t *tokens; /* [limit], then the stop ids: the only memory of its own */
-    uint32_t limit;  /* prompt and tokens to make */
+    int32_t *tokens; /* [limit], then the stop ids */
+    sched_bias *bias;
+    uint32_t limit; /* prompt and tokens to make */
     uint32_t n_prompt;
     uint32_t n;        /* tokens there are */
     uint32_t most_run; /* tokens its flow was charged for */
@@ -101,6 +106,7 @@ struct sched {
     uint32_t max_requests;
     uint32_t max_live;
     uint32_t prefill_chunk;
+    uint32_t step_us;
     void (*on_work)(void *arg);
     void *on_work_arg;
     req *reqs; /* [max_requests] */
@@ -112,6 +118,9 @@ struct sched {
     uint32_t n_active;   /* waiting and live */
     uint64_t *deadlines; /* [max_requests] of those that entered; 0: none */
     uint32_t *ending;    /* [max_requests] */
+    uint32_t bulk_in;    /* of bulk: the one that no interactive request keeps out */
+    bool bulk_turn;      /* its prompts come first in this step */
+    double pace;         /* tokens that a step of step_us is expected to hold */
     uint64_t busy_us;    /* when the last request ended, or the first one came */
     uint64_t each_us;    /* between two ends, a moving mean */
 
@@ -127,6 +136,8 @@ struct sched {
     float *top;
     float *lse;
     float *held_lse;
+    step_likely *likely; /* and the same with SCHED_MAX_TOP for each */
+    sched_top tops[SCHED_MAX_TOP];
     float *logits; /* [max_live, n_vocab], touched by those that draw */
     draw *draws;   /* [workers] */
     uint32_t n_draws;
@@ -184,6 +195,13 @@ bool room_text(sched *s, uint32_t at);  /* reserve the pages of a text.  False: 
 bool room_give_way(sched *s);           /* preempt the one that stands last, if any */
 void room_leave(sched *s, uint32_t at); /* live no more; its text is kept in the tree */
 
+/* --- what a step gives */
+
+void items_fill(sched *s);  /* from the turns */
+void tokens_pick(sched *s); /* for the turns of free text, and of held text that draws */
+/* Tell with a token what was likeliest where it was chosen, output i of a turn. */
+void tops_give(sched *s, const turn *t, uint32_t i, sched_token *token);
+
 /* --- held text */
 
 /* The first tokens of one that became live, where they are forced.  False when it has
@@ -195,6 +213,20 @@ ST_NODISCARD int held_plan(sched *s, uint32_t at, uint32_t room, step_item *item
                            st_err *err);
 void held_fill(sched *s, turn *t, step_item *item); /* what it wants of a step */
 void held_deliver(sched *s, const turn *t);
+
+/* --- texts */
+
+/* Texts share a call when they are of one kind and stop at the same layer. */
+bool text_fits(const sched *s, const req *r, uint32_t room);
+void text_plan(sched *s, uint32_t at);
+/* Run texts [from, to) of one kind; one by one where that fails. */
+void texts_run(sched *s, uint32_t from, uint32_t to);
+
+/* --- pace */
+
+/* A step with n tokens beside one for each text being made took so long. */
+void pace_learn(sched *s, uint32_t n, uint64_t us);
+uint32_t pace_room(const sched *s, uint32_t used); /* at least SCHED_LEAST_ROOM */
 
 /* --- beginnings and ends */
 

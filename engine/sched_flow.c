@@ -87,8 +87,16 @@ static bool comes_before(const sched *s, uint32_t a, uint32_t b)
         return true;
     const flow *x = &s->flows[s->reqs[a].flow], *y = &s->flows[s->reqs[b].flow];
     if (x->class != y->class)
-        return x->class < y->class;
+        return (x->class < y->class) != s->bulk_turn;
     return x->served != y->served ? x->served < y->served : s->reqs[a].id < s->reqs[b].id;
+}
+
+/* May the first of a flow enter?  Not past the one of bulk that waits for room. */
+static bool may_come(const sched *s, uint32_t at)
+{
+    const req *in = s->bulk_in == NO_REQ ? NULL : &s->reqs[s->bulk_in];
+    const flow *f = &s->flows[at];
+    return f->first != NO_REQ && !f->held && (!in || !in->is_waiting || in->flow == at);
 }
 
 uint32_t flow_next(const sched *s, bool may_enter)
@@ -98,9 +106,8 @@ uint32_t flow_next(const sched *s, bool may_enter)
         if (!s->reqs[s->live[i]].in_turn && comes_before(s, s->live[i], next))
             next = s->live[i];
     for (uint32_t i = 0; may_enter && i < s->n_flows; i++) {
-        const flow *f = &s->flows[i];
-        if (f->first != NO_REQ && !f->held && comes_before(s, f->first, next))
-            next = f->first;
+        if (may_come(s, i) && comes_before(s, s->flows[i].first, next))
+            next = s->flows[i].first;
     }
     return next;
 }

@@ -113,7 +113,6 @@ void held_fill(sched *s, turn *t, step_item *item)
 {
     const req *r = &s->reqs[t->req];
     const held_walk *w = &r->walk;
-    bool logp = r->ask.generate.logp;
     for (uint32_t i = 0; i < w->n_out; i++)
         t->out[i] = item->n - w->n - 1 + w->out[i];
     item->out = t->out;
@@ -121,8 +120,7 @@ void held_fill(sched *s, turn *t, step_item *item)
     item->allowed = w->allowed;
     item->ret_best = s->best + t->row;
     item->ret_top = s->top + t->row;
-    item->ret_lse = logp ? s->lse + t->row : NULL;
-    item->ret_held_lse = logp ? s->held_lse + t->row : NULL;
+    item->ret_held_lse = r->ask.generate.logp ? s->held_lse + t->row : NULL;
 }
 
 /* What the model chose at choice i. */
@@ -165,7 +163,8 @@ static int choices_take(sched *s, const turn *t, bool *ret_ended, sched_end *ret
     int rc = 0;
     *ret_ended = false;
     for (uint32_t i = 0; rc == 0 && right && !*ret_ended && i < r->walk.n_out; i++) {
-        const sched_token token = choice(s, t, i);
+        sched_token token = choice(s, t, i);
+        tops_give(s, t, i, &token);
         right = i < r->walk.n_right && r->tokens[r->n] == token.id;
         if (right)
             r->n_agreed++;

@@ -46,6 +46,8 @@ static uint32_t last_standing(const sched *s, uint32_t *ret_rank)
     uint32_t last = NO_REQ, last_rank = 0;
     for (uint32_t i = 0; i < s->n_live; i++) {
         const req *r = &s->reqs[s->live[i]];
+        if (s->live[i] == s->bulk_in && s->n_live > 1)
+            continue;
         const req *than = last == NO_REQ ? NULL : &s->reqs[last];
         uint32_t rank = rank_of(s, r);
         bool behind = !than || r->ask.class > than->ask.class;
@@ -108,7 +110,7 @@ bool room_give_way(sched *s)
 static bool push_out(sched *s, const req *r)
 {
     uint32_t rank, last = last_standing(s, &rank);
-    if (last == NO_REQ)
+    if (last == NO_REQ || last == s->bulk_in)
         return false;
     const req *other = &s->reqs[last];
     if (other->ask.class < r->ask.class ||

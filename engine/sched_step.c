@@ -1,9 +1,10 @@
 /* engine/sched_step.c - one step: mail, plan, run, deliver.
  *
  * The plan: one token of every request that is making text, of held text some; then, by
- * flow_next, prompts as long as the step has room for tokens.  Beside text that is being
- * made that room is prefill_chunk, else a whole batch.  When somebody finds no room to
- * get in, nobody else enters in that step: a large request is not overtaken for ever. */
+ * flow_next, prompts as long as the step has room for tokens.  That room is what the
+ * pace says (sched_pace.c), beside text that is being made at most prefill_chunk.  When
+ * somebody finds no room to get in, nobody else enters in that step: a large request is
+ * not overtaken for ever. */
 #include "engine/sched_core.h"
 
 #include "base/clock.h"
@@ -109,34 +110,6 @@ static uint32_t plan_entry(sched *s, uint32_t at, uint32_t room, bool *ret_full)
     return n;
 }
 
-/* Texts share a call when they are of one kind and stop at the same layer. */
-static bool text_fits(const sched *s, const req *r, uint32_t room)
-{
-    if (s->n_texts == 0)
-        return true;
-    const req *first = &s->reqs[s->texts[0]];
-    uint32_t before = r->ask.prefix ? r->ask.prefix->pin->n : 0;
-    return r->n - before <= room && r->ask.kind == first->ask.kind &&
-           r->ask.states.last_layer == first->ask.states.last_layer;
-}
-
-static void plan_text(sched *s, uint32_t at)
-{
-    req *r = &s->reqs[at];
-    const sched_prefix *p = r->ask.prefix;
-    uint32_t before = p ? p->pin->n : 0;
-    flow_unwait(s, at);
-    flow_charge(s, at, r->n - before);
-    r->n_cached = before;
-    s->stats.tokens_cached += before;
-    r->queued_us = st_clock_us() - r->submit_us;
-    s->text_tokens[s->n_texts] = r->tokens + before;
-    s->text_n[s->n_texts] = r->n - before;
-    s->text_wants[s->n_texts] = r->ask.states;
-    s->text_wants[s->n_texts].prefix = p ? p->pin->s : NULL;
-    s->texts[s->n_texts++] = at;
-}
-
 /* The next tokens of a prefix, for the request that waits for it. */
 static uint32_t plan_prefix(sched *s, uint32_t at, uint32_t room, bool *ret_full)
 {
@@ -169,22 +142,25 @@ static uint32_t plan_waiting(sched *s, uint32_t at, uint32_t room, bool *ret_ful
     *ret_full = !room_text(s, at);
     if (*ret_full)
         return 0;
-    plan_text(s, at);
+    text_plan(s, at);
     return s->text_n[s->n_texts - 1];
 }
 
 /* Tokens that held text being made may take of a step. */
 static uint32_t held_share(const sched *s)
 {
-    uint32_t batch = engine_max_batch(s->engine) - 1;
-    uint32_t share = s->n_live > 0 ? batch / s->n_live : batch;
+    uint32_t batch = engine_max_batch(s->engine) - 1, pace = pace_room(s, 0);
+    uint32_t most = batch < pace ? batch : pace;
+    uint32_t share = s->n_live > 0 ? most / s->n_live : most;
     share = share < s->prefill_chunk ? share : s->prefill_chunk;
     return share > 0 ? share : 1;
 }
 
-static uint32_t plan_made(sched *s)
+/* Returns the tokens of text being made; in *ret_more those beyond one for each. */
+static uint32_t plan_made(sched *s, uint32_t *ret_more)
 {
     uint32_t n = 0, share = held_share(s);
+    *ret_more = 0;
     for (uint32_t i = 0; i < s->n_live;) {
         uint32_t at = s->live[i];
         const req *r = &s->reqs[at];
@@ -193,59 +169,75 @@ static uint32_t plan_made(sched *s)
             i++;
             continue;
         }
-        n += plan_live(s, at, most);
+        uint32_t took = plan_live(s, at, most);
+        n += took;
+        *ret_more += took > 1 ? took - 1 : 0;
         i = 0; /* who gave way left the list */
     }
     return n;
 }
 
-static void plan(sched *s)
+/* Bulk's turn came to a request and no other of bulk is live: it keeps its place or,
+ * where it found no room, is the next to enter. */
+static void bulk_see(sched *s, uint32_t at, bool full)
 {
-    bool full = false;
+    const req *r = &s->reqs[at];
+    bool is_here = r->s || (full && r->is_waiting);
+    if (s->bulk_turn && s->bulk_in == NO_REQ && r->ask.class == SCHED_BULK && is_here)
+        s->bulk_in = at;
+    else if (s->bulk_in == at && !is_here)
+        s->bulk_in = NO_REQ;
+}
+
+/* In bulk's turn the oldest of bulk that is live keeps its place. */
+static void bulk_turn_begin(sched *s)
+{
+    s->bulk_turn = s->stats.steps % BULK_EVERY == BULK_EVERY - 1;
+    if (s->bulk_in != NO_REQ && s->reqs[s->bulk_in].is_waiting)
+        s->bulk_in = s->flows[s->reqs[s->bulk_in].flow].first; /* or one before it */
+    if (!s->bulk_turn || s->bulk_in != NO_REQ)
+        return;
+    for (uint32_t i = 0; i < s->n_live; i++) {
+        const req *r = &s->reqs[s->live[i]];
+        bool older = s->bulk_in == NO_REQ || r->id < s->reqs[s->bulk_in].id;
+        if (r->ask.class == SCHED_BULK && older)
+            s->bulk_in = s->live[i];
+    }
+}
+
+static void plan_begin(sched *s)
+{
     s->n_turns = s->n_texts = s->reserved = s->other_pages = 0;
     for (uint32_t i = 0; i < s->n_flows; i++)
         s->flows[i].held = false;
-    uint32_t made = plan_made(s), batch = engine_max_batch(s->engine) - made;
+    bulk_turn_begin(s);
+}
+
+/* Returns the tokens beside one for each text being made. */
+static uint32_t plan(sched *s)
+{
+    bool full = false;
+    uint32_t more;
+    plan_begin(s);
+    uint32_t made = plan_made(s, &more), batch = engine_max_batch(s->engine) - made;
     uint32_t room = made > 0 && s->prefill_chunk < batch ? s->prefill_chunk : batch;
+    uint32_t pace = pace_room(s, more);
+    room = pace < room ? pace : room;
     while (room > 0) {
         uint32_t at = flow_next(s, !full);
         if (at == NO_REQ)
             break;
         bool is_live = s->reqs[at].s;
         uint32_t n = is_live ? plan_live(s, at, room) : plan_waiting(s, at, room, &full);
+        bulk_see(s, at, full);
         full = full || (is_live && n == 0); /* who gave way does not come back at once */
+        more += n;
         room -= n < room ? n : room;
     }
+    return more;
 }
 
 /* --- run */
-
-static void item_fill(sched *s, turn *t, step_item *it, uint32_t *n_draws)
-{
-    const req *r = &s->reqs[t->req];
-    bool logp = r->ask.generate.logp, best = sampler_takes_best(&r->pick);
-    *it = t->item;
-    if (!t->gives)
-        return;
-    t->row = s->n_rows;
-    s->n_rows += r->held ? r->walk.n_out : 1;
-    it->out = &t->last;
-    it->n_out = 1;
-    it->ret_lse = logp ? s->lse + t->row : NULL;
-    it->ret_best = best && !logp ? s->best + t->row : NULL;
-    if (r->held)
-        held_fill(s, t, it);
-    if (!best || (logp && !r->held))
-        it->ret_logits = s->logits + (size_t)(*n_draws)++ * s->n_vocab;
-}
-
-static void items_fill(sched *s)
-{
-    uint32_t n_draws = 0;
-    s->n_rows = 0;
-    for (uint32_t i = 0; i < s->n_turns; i++)
-        item_fill(s, &s->turns[i], &s->items[i], &n_draws);
-}
 
 static void turn_over(sched *s, const turn *t)
 {
@@ -272,38 +264,6 @@ static void turns_part(sched *s)
     }
 }
 
-static bool may_be(const step_item *it, int32_t id)
-{
-    return !it->allowed || it->allowed[0][id / 32] >> id % 32 & 1;
-}
-
-static void pick(void *arg, uint32_t at, uint32_t worker)
-{
-    sched *s = arg;
-    turn *t = &s->turns[at];
-    const step_item *it = &s->items[at];
-    req *r = &s->reqs[t->req];
-    float *logits = it->ret_logits;
-    if (!t->gives)
-        return;
-    if (!logits) {
-        t->token.id = *it->ret_best;
-        return;
-    }
-    if (it->ret_lse) {
-        logits = s->draws[worker].logits;
-        memcpy(logits, it->ret_logits, s->n_vocab * sizeof *logits);
-    }
-    t->token.id = sampler_pick(&r->pick, s->draws[worker].work, r->tokens, r->n, logits);
-    if (!may_be(it, t->token.id)) /* all that may be are ruled out by the model */
-        t->token.id = *it->ret_best;
-    if (it->ret_lse)
-        t->token.logp = (double)it->ret_logits[t->token.id] - (double)*it->ret_lse;
-    if (it->ret_held_lse)
-        t->token.held_logp =
-            (double)it->ret_logits[t->token.id] - (double)*it->ret_held_lse;
-}
-
 static void turns_run(sched *s)
 {
     int rc = ST_EBUSY;
@@ -315,7 +275,7 @@ static void turns_run(sched *s)
     }
     if (rc < 0)
         turns_part(s);
-    workers_run(engine_workers(s->engine), s->n_turns, pick, s);
+    tokens_pick(s);
 }
 
 /* --- deliver */
@@ -336,10 +296,13 @@ void req_begun(sched *s, uint32_t at)
     prefix_tree_keep(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens, false);
 }
 
-static void token_give(sched *s, uint32_t at, sched_token token)
+static void token_give(sched *s, const turn *t)
 {
+    uint32_t at = t->req;
     req *r = &s->reqs[at];
     const sched_generate *g = &r->ask.generate;
+    sched_token token = t->token;
+    tops_give(s, t, 0, &token);
     token.index = r->n - r->n_prompt;
     r->n_steps++;
     if (token.index == 0)
@@ -385,34 +348,9 @@ static void turns_deliver(sched *s)
         if (t->gives && r->held)
             held_deliver(s, t);
         else if (t->gives)
-            token_give(s, t->req, t->token);
+            token_give(s, t);
         else if (r->run && !t->prefix)
             options_take(s, t->req);
-    }
-}
-
-/* Run texts [from, to) of one kind; one by one where that fails. */
-static void texts_run(sched *s, uint32_t from, uint32_t to)
-{
-    uint32_t n = to - from, n_embd = model_about(engine_model(s->engine))->n_embd;
-    st_err err = {0};
-    bool embed = s->reqs[s->texts[from]].ask.kind == SCHED_EMBED;
-    int rc = embed ? engine_embed(s->engine, s->text_tokens + from, s->text_n + from, n,
-                                  s->vectors, &err)
-                   : engine_states(s->engine, s->text_tokens + from, s->text_n + from,
-                                   s->text_wants + from, n, &err);
-    if (rc < 0 && n > 1) {
-        for (uint32_t i = from; i < to; i++)
-            texts_run(s, i, i + 1);
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = s->texts[from + i];
-        s->stats.tokens_prefilled += s->text_n[from + i];
-        if (rc == 0 && embed)
-            memcpy(s->reqs[at].ask.ret_vector, s->vectors + (size_t)i * n_embd,
-                   n_embd * sizeof(float));
-        req_end(s, at, rc < 0 ? SCHED_END_ERROR : SCHED_END_DONE, rc < 0 ? &err : NULL);
     }
 }
 
@@ -420,6 +358,8 @@ static void texts_run(sched *s, uint32_t from, uint32_t to)
 static void stuck_end(sched *s)
 {
     st_err err = {0};
+    for (uint32_t i = 0; i < s->n_flows; i++)
+        s->flows[i].held = false;
     uint32_t at = flow_next(s, true);
     assert(at != NO_REQ && s->n_live == 0);
     st_err_set(&err, ST_EBUSY, "%u free pages do not hold the request",
@@ -447,7 +387,8 @@ bool sched_step(sched *s)
     deadlines_check(s);
     uint32_t n_active = s->n_active;
     if (n_active > 0) {
-        plan(s);
+        uint64_t begin = st_clock_us();
+        uint32_t n = plan(s);
         if (s->n_turns + s->n_texts == 0 && s->n_active == n_active) /* nobody ended */
             stuck_end(s);
         if (s->n_turns > 0)
@@ -455,6 +396,7 @@ bool sched_step(sched *s)
         turns_deliver(s);
         if (s->n_texts > 0)
             texts_run(s, 0, s->n_texts);
+        pace_learn(s, n, st_clock_us() - begin);
     }
     s->stats.steps++;
     return stats_show(s);

@@ -46,8 +46,11 @@ static int generate_check(const sched *s, const sched_request *q, sampler *ret_p
     }
     if (q->generate.max_new == 0)
         return st_err_set(err, ST_EINVAL, "max_new is 0");
-    if (q->generate.n_top > 0 || q->generate.n_bias > 0)
-        return st_err_set(err, ST_EUNSUPPORTED, "likeliest tokens and biases: not yet");
+    if (q->generate.n_top > SCHED_MAX_TOP || q->generate.n_bias > SCHED_MAX_BIAS)
+        return st_err_set(
+            err, ST_EINVAL,
+            "%u likeliest tokens and %u biases; at most %d and %d are given",
+            q->generate.n_top, q->generate.n_bias, SCHED_MAX_TOP, SCHED_MAX_BIAS);
     int rc = held_check(&q->generate, err);
     return rc < 0 ? rc : sampler_init(ret_pick, &q->generate.how, err);
 }
@@ -129,6 +132,18 @@ static int tokens_copy(const sched *s, const sched_request *q, req *r, st_err *e
     return 0;
 }
 
+/* The sampler's biases are the request's own. */
+static int bias_copy(const sched *s, const sched_request *q, req *r, st_err *err)
+{
+    uint32_t n = q->kind == SCHED_GENERATE ? q->generate.n_bias : 0;
+    if (n == 0)
+        return 0;
+    r->bias = st_dup(q->generate.bias, n * sizeof *r->bias);
+    if (!r->bias)
+        return st_err_set(err, ST_ENOMEM, "no memory for %u biases", n);
+    return sampler_bias_set(&r->pick, r->bias, n, s->n_vocab, err);
+}
+
 static int run_make(const sched *s, req *r, st_err *err)
 {
     const options_request *o = &r->ask.options;
@@ -143,6 +158,7 @@ static int run_make(const sched *s, req *r, st_err *err)
 void req_free(req *r)
 {
     options_run_free(r->run);
+    st_free(r->bias);
     st_free(r->tokens);
 }
 
@@ -153,6 +169,8 @@ static int request_make(const sched *s, const sched_request *q, req *ret, st_err
     int rc = request_check(s, q, &r.pick, err);
     if (rc == 0)
         rc = tokens_copy(s, q, &r, err);
+    if (rc == 0)
+        rc = bias_copy(s, q, &r, err);
     if (rc == 0)
         rc = run_make(s, &r, err);
     if (rc < 0)

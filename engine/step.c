@@ -94,7 +94,7 @@ static int outputs_check(const engine *e, const step_item *it, st_err *err)
         if (it->out[i] >= it->n || (i > 0 && it->out[i] <= it->out[i - 1]))
             return st_err_set(err, ST_EINVAL, "output %u is token %u of %u: outputs rise",
                               i, it->out[i], it->n);
-    if ((it->ret_logits || it->ret_best || it->ret_lse) &&
+    if ((it->ret_logits || it->ret_best || it->ret_lse || it->n_likely > 0) &&
         !model_about(e->model)->has_head)
         return st_err_set(err, ST_EUNSUPPORTED, "the model '%s' gives no logits",
                           model_about(e->model)->arch);
@@ -105,6 +105,9 @@ static int outputs_check(const engine *e, const step_item *it, st_err *err)
         return st_err_set(err, ST_EINVAL,
                           "the best logit without the best id, or a sum "
                           "over allowed ids without them");
+    if (it->n_likely > STEP_MAX_LIKELY || it->n_likely > model_about(e->model)->n_vocab)
+        return st_err_set(err, ST_EINVAL, "the %u likeliest ids are too many",
+                          it->n_likely);
     for (uint32_t i = 0; it->allowed && i < it->n_out; i++)
         if (allowed_count(it->allowed[i], model_about(e->model)->n_vocab) == 0)
             return st_err_set(err, ST_EINVAL, "output %u may be no id", i);

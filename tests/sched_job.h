@@ -27,6 +27,7 @@
 
 enum { MOST = 180, STATES = 3, PREFIX = 70 }; /* tokens; layers asked for; tokens */
 enum { OPTIONS = 30, OPTION = 5 };            /* of a trie; tokens of one */
+enum { TOPS = 4, BIASES = 3 };
 
 typedef struct fixture {
     model *m;
@@ -81,6 +82,8 @@ typedef struct job { /* a request, what it should give and what it gave */
     uint32_t n_want, n_got;
     sched_end want_end;
     double want_logp[MOST], got_logp[MOST];
+    sched_top want_top[MOST][TOPS], got_top[MOST][TOPS];
+    sched_bias bias[BIASES];
     float *want_states, *got_states;
     options *options;
     double want_odds[OPTIONS + 1], got_odds[OPTIONS + 1]; /* the last: unseen */
@@ -99,6 +102,9 @@ static inline bool token_came(void *arg, const sched_token *t)
     assert_int_equal(j->n_done, 0);
     assert_int_equal(t->index, j->n_got);
     j->got_logp[j->n_got] = t->logp;
+    assert_int_equal(t->n_top, t->forced ? 0 : j->ask.generate.n_top);
+    for (uint32_t i = 0; i < t->n_top; i++)
+        j->got_top[j->n_got][i] = t->top[i];
     j->got[j->n_got++] = t->id;
     if (j->cancel_in && j->n_got == 1)
         sched_cancel(j->cancel_in, j->cancel);
@@ -120,6 +126,46 @@ static inline void job_ended(void *arg, const sched_result *r)
     }
 }
 
+/* What comes to a job's bias and to its likeliest tokens. */
+static inline void tops_draw(fixture *f, job *j)
+{
+    static const float adds[] = {-100, 100, 1.5f, -0.5f};
+    sched_generate *g = &j->ask.generate;
+    g->n_top = below(f, 3) ? 0 : below(f, TOPS + 1);
+    g->n_bias = below(f, 4) ? 0 : 1 + below(f, BIASES);
+    g->bias = j->bias;
+    for (uint32_t i = 0; i < g->n_bias; i++)
+        j->bias[i] = (sched_bias){(int32_t)below(f, f->info->n_vocab), adds[below(f, 4)]};
+}
+
+/* The likeliest of plain logits, one after the other. */
+static inline void tops_alone(const fixture *f, const float *logits, float lse, job *j)
+{
+    uint32_t n = j->ask.generate.n_top;
+    for (uint32_t i = 0; i < n; i++) {
+        sched_top *top = &j->want_top[j->n_want][i];
+        top->id = -1;
+        for (int32_t id = 0; (uint32_t)id < f->info->n_vocab; id++) {
+            bool had = false;
+            for (uint32_t k = 0; k < i; k++)
+                had = had || j->want_top[j->n_want][k].id == id;
+            if (!had && (top->id < 0 || logits[id] > logits[top->id]))
+                top->id = id;
+        }
+        top->logp = (double)logits[top->id] - (double)lse;
+    }
+}
+
+static inline void tops_check(const job *j)
+{
+    for (uint32_t i = 0; i < j->n_got; i++)
+        for (uint32_t k = 0; k < TOPS; k++) {
+            const sched_top *got = &j->got_top[i][k], *want = &j->want_top[i][k];
+            assert_int_equal(got->id, want->id);
+            assert_memory_equal(&got->logp, &want->logp, sizeof got->logp);
+        }
+}
+
 /* The tokens of a job, made one after the other without a scheduler. */
 static inline void generate_alone(fixture *f, job *j, const int32_t *prefix,
                                   uint32_t n_prefix)
@@ -135,6 +181,7 @@ static inline void generate_alone(fixture *f, job *j, const int32_t *prefix,
     memcpy(all + n, j->tokens, j->ask.n * sizeof *all);
     n += j->ask.n;
     assert_int_equal(sampler_init(&s, &g->how, &err), 0);
+    assert_int_equal(sampler_bias_set(&s, g->bias, g->n_bias, f->info->n_vocab, &err), 0);
     assert_int_equal(seq_new(f->plain, &q, &err), 0);
     j->want_end = SCHED_END_LENGTH;
     for (j->n_want = 0; j->n_want < g->max_new && n <= engine_n_ctx(f->plain);) {
@@ -150,6 +197,7 @@ static inline void generate_alone(fixture *f, job *j, const int32_t *prefix,
         if (engine_step(f->plain, &item, 1, &err) < 0)
             fail_msg("%s", err.message);
         fed = n;
+        tops_alone(f, f->logits, lse, j);
         float *copy = st_dup(f->logits, f->info->n_vocab * sizeof *copy);
         int32_t id = sampler_pick(&s, f->work, all, n, f->logits);
         double logp = (double)copy[id] - (double)lse;
@@ -229,6 +277,7 @@ static inline void job_check(const fixture *f, const job *j)
     assert_memory_equal(j->got, j->want, j->n_want * sizeof *j->want);
     assert_memory_equal(j->got_logp, j->want_logp, j->n_want * sizeof *j->want_logp);
     assert_int_equal(j->result.end, j->want_end);
+    tops_check(j);
 }
 
 static inline void job_done(job *j)

@@ -390,6 +390,7 @@ static void held_alone(bed *b, held_job *h, const int32_t *prefix, uint32_t n_pr
     memcpy(all + n, j->tokens, j->ask.n * sizeof *all);
     n += j->ask.n;
     assert_int_equal(sampler_init(&s, &g->how, &err), 0);
+    assert_int_equal(sampler_bias_set(&s, g->bias, g->n_bias, f->info->n_vocab, &err), 0);
     assert_int_equal(seq_new(f->plain, &q, &err), 0);
     assert_int_equal(matcher_new(b->maskers[h->grammar], &m, &err), 0);
     assert_int_equal(
@@ -416,6 +417,7 @@ static void held_alone(bed *b, held_job *h, const int32_t *prefix, uint32_t n_pr
                               .ret_lse = &lse};
             assert_int_equal(engine_step(f->plain, &item, 1, &err), 0);
             fed = n;
+            tops_alone(f, f->logits, lse, j);
             id = pick_alone(b, h, m, &s, all, n, &held);
             logp = (double)f->logits[id] - (double)lse;
         }
@@ -488,6 +490,7 @@ static void held_draw(bed *b, held_job *h, sched_prefix *prefix, const int32_t *
     g->n_stop = below(f, 2);
     if (g->n_stop == 0)
         j->stop = -1;
+    tops_draw(f, j);
     g->held.masker = b->maskers[h->grammar];
     g->held.tok = b->tok;
     uint32_t n_prefix = prefix && below(f, 2) ? PREFIX : 0;
@@ -543,7 +546,10 @@ static void held_mix(bed *b, uint32_t n_jobs)
     engine *e = engine_draw(f);
     uint32_t pages = engine_free_pages(e), came = 0;
     const uint32_t most = engine_max_batch(e) > 8 ? 7 : 1;
-    sched_opts opts = {.max_live = 1 + below(f, most), .prefill_chunk = 1 + below(f, 60)};
+    static const uint32_t step_us[] = {0, 1, 2000, UINT32_MAX};
+    sched_opts opts = {.max_live = 1 + below(f, most),
+                       .prefill_chunk = 1 + below(f, 60),
+                       .step_us = step_us[below(f, ST_COUNT(step_us))]};
     int32_t before[PREFIX];
     sched_prefix *prefix = NULL;
     sched_stats stats;

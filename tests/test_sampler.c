@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "engine/expsum.h"
+#include "engine/likely.h"
 #include "engine/sampler.h"
 #include "tests/fault.h"
 #include <float.h>
@@ -196,6 +197,84 @@ static void best_is_the_first_highest(void **state)
     assert_int_equal(sampler_best(x, 40), 0);
 }
 
+/* The likeliest of parts are the likeliest of all. */
+static void likeliest_are_found_in_parts(void **state)
+{
+    enum { MOST = 300, PARTS = 40 };
+    float x[MOST];
+    st_rng rng = {6};
+    (void)state;
+    for (int round = 0; round < 3000; round++) {
+        uint32_t n = 1 + st_rng_below(&rng, MOST), k = st_rng_below(&rng, 21), got = 0;
+        step_likely list[STEP_MAX_LIKELY], part[STEP_MAX_LIKELY];
+        bool taken[MOST] = {false};
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = st_rng_below(&rng, 9) ? (float)st_rng_below(&rng, 40) - 20 : NAN;
+        for (uint32_t at = 0, len; at < n; at += len) {
+            len = 1 + st_rng_below(&rng, PARTS);
+            len = len < n - at ? len : n - at;
+            got = likely_join(list, got, part, likely_find(x + at, at, len, k, part), k);
+        }
+        assert_int_equal(got, k < n ? k : n);
+        for (uint32_t i = 0; i < got; i++) {
+            uint32_t best = n;
+            for (uint32_t id = 0; id < n; id++) {
+                float a = isnan(x[id]) ? -INFINITY : x[id];
+                float b = best == n || isnan(x[best]) ? -INFINITY : x[best];
+                if (!taken[id] && (best == n || a > b))
+                    best = id;
+            }
+            taken[best] = true;
+            assert_int_equal(list[i].id, best);
+            assert_true(list[i].logit >= (isnan(x[best]) ? -INFINITY : x[best]));
+        }
+    }
+}
+
+/* Biases come first; what is forbidden or forced is so; a bias is a reason to draw. */
+static void biases_are_added(void **state)
+{
+    enum { DRAWS = 300 };
+    const sampler_bias bias[] = {{2, 3}, {5, -100}, {5, -1}}, forced[] = {{7, 100}};
+    const sampler_bias bad[] = {{N, 1}, {-1, 1}, {3, NAN}, {3, INFINITY}};
+    const int32_t history[] = {2, 2, 9};
+    sampler_opts o = {.temperature = 1, .top_p = 1, .repeat_penalty = 1.5f, .seed = 4};
+    sampler a, b;
+    sampler_work *w;
+    st_err err = {0};
+    st_rng rng = {11};
+    (void)state;
+    assert_int_equal(sampler_work_new(N, &w, &err), 0);
+    assert_int_equal(sampler_init(&a, &o, &err), 0);
+    b = a;
+    assert_int_equal(sampler_bias_set(&b, bias, 3, N, &err), 0);
+    for (int i = 0; i < DRAWS; i++) {
+        float x[N], y[N];
+        logits_make(&rng, x);
+        memcpy(y, x, sizeof y);
+        x[2] += 3;
+        x[5] -= 100;
+        x[5] -= 1;
+        int32_t id = sampler_pick(&b, w, history, 3, y);
+        assert_int_equal(id, sampler_pick(&a, w, history, 3, x));
+        assert_memory_equal(x, y, sizeof x);
+        assert_int_not_equal(id, 5);
+    }
+    o = SAMPLER_GREEDY;
+    assert_int_equal(sampler_init(&a, &o, &err), 0);
+    assert_true(sampler_takes_best(&a));
+    assert_int_equal(sampler_bias_set(&a, forced, 1, N, &err), 0);
+    assert_false(sampler_takes_best(&a));
+    for (int i = 0; i < DRAWS; i++) {
+        float x[N];
+        logits_make(&rng, x);
+        assert_int_equal(sampler_pick(&a, w, NULL, 0, x), 7);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(sampler_bias_set(&a, &bad[i], 1, N, &err), ST_EINVAL);
+    sampler_work_free(w);
+}
+
 static void exponentials_are_close(void **state)
 {
     enum { MOST = 100 };
@@ -298,6 +377,8 @@ int main(void)
         cmocka_unit_test(cuts_and_penalties),
         cmocka_unit_test(greedy_takes_lowest_of_ties),
         cmocka_unit_test(best_is_the_first_highest),
+        cmocka_unit_test(likeliest_are_found_in_parts),
+        cmocka_unit_test(biases_are_added),
         cmocka_unit_test(exponentials_are_close),
         cmocka_unit_test(same_seed_same_tokens),
         cmocka_unit_test(bad_options_are_named),

@@ -24,6 +24,7 @@ static void job_draw_generate(fixture *f, job *j)
     j->stop = (int32_t)below(f, f->info->n_vocab);
     g->stop_ids = &j->stop;
     g->n_stop = 1;
+    tops_draw(f, j);
     j->ask.n = 1 + below(f, below(f, 3) ? 30 : MOST - 1);
 }
 
@@ -124,11 +125,13 @@ static void mix_once(fixture *f, uint32_t *ret_preempted, uint64_t *ret_cached)
 {
     enum { JOBS = 30 };
     static job jobs[JOBS];
+    static const uint32_t step_us[] = {0, 0, 1, 2000, UINT32_MAX};
     engine *e = engine_draw(f);
     uint32_t pages = engine_free_pages(e), came = 0;
     sched_opts opts = {.max_live = 2 + below(f, 6),
                        .max_requests = 2 * JOBS,
-                       .prefill_chunk = 1 + below(f, 40)};
+                       .prefill_chunk = below(f, 2) ? 1 + below(f, 40) : 0,
+                       .step_us = step_us[below(f, ST_COUNT(step_us))]};
     int32_t before[PREFIX];
     sched_prefix *prefix = NULL;
     sched_stats stats;
@@ -282,12 +285,18 @@ static int work_all(void *arg)
     const sweep *w = arg;
     const sched_opts opts = {.max_requests = 4, .max_live = 2};
     const int32_t ids[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    const sched_bias bias = {3, 1};
     int ended = 0, accepted = 0;
     sched_prefix *prefix = NULL;
     sched_request ask = {
         .tokens = ids,
         .n = 10,
-        .generate = {.how = SAMPLER_GREEDY, .max_new = 3, .on_token = token_ignored},
+        .generate = {.how = SAMPLER_GREEDY,
+                     .max_new = 3,
+                     .bias = &bias,
+                     .n_bias = 1,
+                     .n_top = 2,
+                     .on_token = token_ignored},
         .done = end_counted,
         .arg = &ended,
     };

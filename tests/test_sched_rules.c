@@ -394,7 +394,7 @@ static void interactive_passes_bulk(void **state)
     submit(b.s, &one);
     for (; one.n_done == 0; steps++)
         sched_step(b.s);
-    assert_true(steps <= 12);
+    assert_true(steps <= 13); /* two for the prompt, nine more, bulk's turns beside */
     assert_int_equal(one.result.n_preempted, 0);
     run_all(&b);
     for (int i = 0; i < BULK; i++)
@@ -421,6 +421,143 @@ static void prompts_and_text_share_steps(void **state)
         assert_int_equal(prompt.n_got, i == 10);
     }
     run_all(&b);
+    bed_done(&b);
+}
+
+/* A pace that nothing keeps to is the least; one that everything keeps to doubles. */
+static void steps_keep_to_the_pace(void **state)
+{
+    const sched_opts hasty = {.step_us = 1}, patient = {.step_us = UINT32_MAX};
+    static float states[3][64];
+    bed b;
+    job prompt, texts[3];
+    (void)state;
+    bed_init(&b, small, 40, &hasty);
+    job_make(&b, &prompt, 1, 160, 1);
+    submit(b.s, &prompt);
+    for (uint32_t i = 1; i <= 160 / SCHED_LEAST_ROOM; i++) {
+        assert_int_equal(prompt.n_done, 0);
+        sched_step(b.s);
+        assert_int_equal(stats_of(&b).tokens_prefilled, i * SCHED_LEAST_ROOM);
+    }
+    assert_int_equal(prompt.n_done, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        job_make(&b, &texts[i], i, 20, 1);
+        texts[i].ask.kind = SCHED_STATES;
+        texts[i].ask.states = (step_states){.last_layer = 1, .ret_mean = states[i]};
+        texts[i].ask.states.first_layer = 1;
+        submit(b.s, &texts[i]);
+    }
+    for (uint32_t i = 0; i < 3; i++) { /* whole, and alone */
+        assert_int_equal(texts[0].n_done + texts[1].n_done + texts[2].n_done, i);
+        sched_step(b.s);
+    }
+    bed_done(&b);
+    bed_init(&b, small, 40, &patient);
+    job_make(&b, &prompt, 1, 180, 1);
+    submit(b.s, &prompt);
+    for (uint32_t i = 1, want = SCHED_LEAST_ROOM; i <= 4; i++, want *= 2) {
+        uint64_t had = stats_of(&b).tokens_prefilled;
+        sched_step(b.s);
+        assert_int_equal(stats_of(&b).tokens_prefilled - had, want);
+    }
+    run_all(&b);
+    assert_int_equal(prompt.code, 0);
+    bed_done(&b);
+}
+
+/* However long the prompts that wait: a cancel waits for one step of few tokens. */
+static void cancels_do_not_wait_for_prompts(void **state)
+{
+    const sched_opts opts = {.step_us = 1};
+    job jobs[4];
+    bed b;
+    (void)state;
+    bed_init(&b, small, 40, &opts);
+    for (uint32_t i = 0; i < 4; i++) {
+        job_make(&b, &jobs[i], i, 180, 5);
+        submit(b.s, &jobs[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        sched_step(b.s);
+    for (int i = 0; i < 4; i++)
+        sched_cancel(b.s, jobs[i].id);
+    assert_false(sched_step(b.s));
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(jobs[i].code, ST_ECANCELLED);
+    assert_int_equal(stats_of(&b).tokens_prefilled, 3 * SCHED_LEAST_ROOM);
+    bed_done(&b);
+}
+
+/* Interactive requests of ever new clients, more than there are places: a request of bulk
+ * is through all the same, and takes little of the others' steps. */
+static void bulk_is_slow_and_never_still(void **state)
+{
+    enum { CROWD = 6, NEW = 4, STEPS = 1500 };
+    const sched_opts opts = {.max_live = 3, .prefill_chunk = 16};
+    static job crowd[CROWD];
+    bed b;
+    job bulk[2];
+    uint32_t steps = 0, served = 0;
+    uint64_t key = 100;
+    (void)state;
+    bed_init(&b, small, 10, &opts);
+    for (uint32_t i = 0; i < 2; i++) {
+        job_make(&b, &bulk[i], i, 100, 20);
+        bulk[i].ask.class = SCHED_BULK;
+        generate_alone(&b.f, &bulk[i], NULL, 0);
+        crowd[i].n_done = 1;
+    }
+    for (uint32_t i = 0; i < CROWD; i++) {
+        job_make(&b, &crowd[i], key++, 60, NEW);
+        submit(b.s, &crowd[i]);
+    }
+    submit(b.s, &bulk[0]);
+    submit(b.s, &bulk[1]);
+    for (; bulk[0].n_done + bulk[1].n_done < 2 && steps < STEPS; steps++) {
+        sched_step(b.s);
+        for (uint32_t i = 0; i < CROWD; i++) {
+            if (crowd[i].n_done == 0)
+                continue;
+            served++;
+            job_make(&b, &crowd[i], key++, 60, NEW);
+            submit(b.s, &crowd[i]);
+        }
+    }
+    assert_true(steps < STEPS);
+    assert_true(served * 6 > steps); /* a prompt of theirs takes four steps */
+    run_all(&b);
+    job_check(&b.f, &bulk[0]);
+    job_check(&b.f, &bulk[1]);
+    bed_done(&b);
+}
+
+static void work_counted(void *arg)
+{
+    ++*(int *)arg;
+}
+
+/* Whoever waits for many schedulers is told of work, and not of what was refused. */
+static void work_is_told(void **state)
+{
+    int n = 0;
+    const sched_opts opts = {.on_work = work_counted, .on_work_arg = &n};
+    bed b;
+    job j;
+    sched_id id;
+    (void)state;
+    bed_init(&b, small, 40, &opts);
+    job_make(&b, &j, 1, 5, 5);
+    submit(b.s, &j);
+    assert_int_equal(n, 1);
+    sched_cancel(b.s, j.id);
+    assert_int_equal(n, 2);
+    run_all(&b);
+    assert_int_equal(n, 2);
+    sched_drain(b.s);
+    assert_int_equal(n, 3);
+    assert_int_equal(sched_submit(b.s, &j.ask, &id, NULL), ST_EBUSY);
+    assert_int_equal(n, 3);
     bed_done(&b);
 }
 
@@ -547,6 +684,7 @@ static void deadlines_end_requests(void **state)
     run_all(&b);
     assert_int_equal(late.code, ST_ETIMEOUT);
     assert_int_equal(late.n_got, 0);
+    assert_int_equal(stats_of(&b).tokens_prefilled, 10); /* nothing of it was run */
     assert_int_equal(live.code, ST_ETIMEOUT);
     assert_true(live.n_got <= 3);
     assert_int_equal(fine.code, 0);
@@ -598,6 +736,7 @@ static void what_cannot_fit_is_refused(void **state)
     static int32_t long_text[400];
     bed b;
     sched_prefix *p, *more = NULL;
+    const sched_bias nowhere = {1 << 30, 1};
     sched_id id = 0;
     (void)state;
     bed_init(&b, small, 3, NULL);
@@ -615,6 +754,9 @@ static void what_cannot_fit_is_refused(void **state)
         {{.kind = SCHED_EMBED}, ST_EINVAL},
         {{.generate = {.max_new = 1, .how = {.top_p = 2, .repeat_penalty = 1}}},
          ST_EINVAL},
+        {{.generate = {.max_new = 1, .n_top = SCHED_MAX_TOP + 1}}, ST_EINVAL},
+        {{.generate = {.max_new = 1, .n_bias = SCHED_MAX_BIAS + 1}}, ST_EINVAL},
+        {{.generate = {.max_new = 1, .n_bias = 1, .bias = &nowhere}}, ST_EINVAL},
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         const sched_request *c = &cases[i].change;
@@ -626,6 +768,9 @@ static void what_cannot_fit_is_refused(void **state)
         ask.n = c->n ? c->n : ask.n;
         if (c->generate.max_new)
             ask.generate.max_new = c->generate.max_new;
+        ask.generate.n_top = c->generate.n_top;
+        ask.generate.bias = c->generate.bias;
+        ask.generate.n_bias = c->generate.n_bias;
         if (c->generate.how.top_p > 0)
             ask.generate.how = c->generate.how;
         if (sched_submit(b.s, &ask, &id, &err) != cases[i].rc)
@@ -762,6 +907,14 @@ static void pages_may_be_gone(void **state)
     assert_int_equal(live.code, ST_EBUSY);
     assert_true(live.n_got > 0 && live.n_got < 30);
     assert_int_equal(waiting.code, ST_EBUSY);
+    sched_prefix *p; /* the pages of a prefix too */
+    assert_int_equal(sched_prefix_pin(b.s, text, 70, &p, NULL), 0);
+    job_make(&b, &after, 3, 10, 5);
+    after.ask.prefix = p;
+    submit(b.s, &after);
+    run_all(&b);
+    assert_int_equal(after.code, ST_EBUSY);
+    sched_prefix_unpin(b.s, p);
     seq_free(q);
     job_make(&b, &after, 2, 100, 5);
     run_one(&b, &after);
@@ -782,6 +935,10 @@ int main(void)
         cmocka_unit_test(clients_share_by_tokens),
         cmocka_unit_test(interactive_passes_bulk),
         cmocka_unit_test(prompts_and_text_share_steps),
+        cmocka_unit_test(steps_keep_to_the_pace),
+        cmocka_unit_test(cancels_do_not_wait_for_prompts),
+        cmocka_unit_test(bulk_is_slow_and_never_still),
+        cmocka_unit_test(work_is_told),
         cmocka_unit_test(queues_are_bounded),
         cmocka_unit_test(cancelled_requests_say_no_more),
         cmocka_unit_test(callbacks_may_cancel),
