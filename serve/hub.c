@@ -72,6 +72,9 @@ void hub_drain(hub *h, bool now)
 {
     pthread_mutex_lock(&h->lock);
     h->draining = true;
+    h->stopping = h->stopping || now;
+    for (hub_turn *t = now ? h->turns : NULL; t; t = t->next)
+        hub_turn_wake(h, t);
     for (hub_core *c = h->cores; now && c; c = c->next) {
         c->n_refs++; /* or it could be taken out meanwhile */
         pthread_mutex_unlock(&h->lock);
@@ -228,8 +231,8 @@ static hub_entry entry_of(const hub_use *u)
     hub_entry e = {.kind = u->kind, .loaded = u->loaded, .in_use = u->n_work};
     memcpy(e.name, u->name, sizeof e.name);
     memcpy(e.version, u->version, sizeof e.version);
-    if (u->kind == HUB_MODEL && u->main)
-        e.bytes = u->main->bytes;
+    memcpy(e.base, u->base, sizeof e.base);
+    e.bytes = u->kind == HUB_MODEL ? u->main->bytes : u->bytes;
     return e;
 }
 

@@ -119,7 +119,8 @@ typedef struct hub_answer {        /* of one input */
     const extract_answer *written; /* of extract and draft; else NULL */
     const char *version;
     uint64_t queued_us;
-    uint32_t n_tokens; /* of the input; 0 where no model read it */
+    uint32_t n_tokens; /* of its prompt; 0 where no language model was asked */
+    uint32_t n_cached; /* of those, not run again */
 } hub_answer;
 
 typedef struct hub_ask {

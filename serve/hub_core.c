@@ -30,7 +30,7 @@ static size_t bytes_of(const hub *h, const lm *l)
     return model_about(m)->weight_bytes + engine_free_pages(l->engine) * page;
 }
 
-static bool file_same(const st_file_id *a, const st_file_id *b)
+bool hub_file_same(const st_file_id *a, const st_file_id *b)
 {
     return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
            a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns;
@@ -43,7 +43,7 @@ static hub_core *core_find(hub *h, const st_file_id *file, const char *digest, b
     pthread_mutex_lock(&h->lock);
     for (c = h->cores; c; c = c->next)
         if (c->n_refs > 0 && c->int8 == int8 &&
-            (file ? file_same(&c->file, file) : strcmp(c->lm->digest, digest) == 0))
+            (file ? hub_file_same(&c->file, file) : strcmp(c->lm->digest, digest) == 0))
             break;
     if (c)
         c->n_refs++;
@@ -105,7 +105,7 @@ static int core_new(hub *h, lm *l, bool int8, hub_core **ret_core, st_err *err)
     how.on_work_arg = c;
     int rc = memory_check(h, c->bytes, l->path, err);
     if (rc == 0)
-        rc = sched_new(l->engine, &how, &c->sched, err);
+        rc = lm_sched(l, &how, &c->sched, err);
     if (rc < 0) {
         st_free(c);
         return rc;
@@ -179,9 +179,8 @@ void hub_core_free(hub_core *c)
         sched_prefix_unpin(c->sched, p->prefix);
         st_free(p);
     }
-    sched_free(c->sched);
     vocab_free(c->vocab);
-    lm_close(c->lm);
+    lm_close(c->lm); /* and its scheduler */
     pthread_mutex_destroy(&c->vocab_lock);
     st_free(c);
 }

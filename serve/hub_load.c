@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "task/models.h"
+#include <assert.h>
 #include <string.h>
 
 static int name_check(const char *name, st_err *err)
@@ -37,8 +38,8 @@ static int name_make(const char *source, char *ret, st_err *err)
     return name_check(ret, err);
 }
 
-static int use_new(hub *h, hub_kind kind, const char *name, const char *source,
-                   hub_use **ret_use, st_err *err)
+int hub_use_new(hub *h, hub_kind kind, const char *name, const char *source,
+                hub_use **ret_use, st_err *err)
 {
     int rc = name ? name_check(name, err) : 0;
     hub_use *u = rc < 0 ? NULL : st_zalloc_n(1, sizeof *u);
@@ -65,12 +66,16 @@ static int use_new(hub *h, hub_kind kind, const char *name, const char *source,
     return 0;
 }
 
-static void use_drop(hub_use *u)
+int hub_use_file(hub_use *u, const char *path, st_err *err)
 {
-    hub *h = u->hub;
-    pthread_mutex_lock(&h->lock);
-    hub_use_unref(u);
-    pthread_mutex_unlock(&h->lock);
+    hub_file *f = &u->files[u->n_files];
+    assert(u->n_files < HUB_FILES);
+    f->path = st_strdup(path);
+    if (!f->path)
+        return st_err_set(err, ST_ENOMEM, "no memory for '%s'", path);
+    f->there = st_file_id_get(path, &f->id, NULL) == 0;
+    u->n_files++;
+    return 0;
 }
 
 /* The place of a name in the list: where it is, or where it would be. */
@@ -82,8 +87,7 @@ static hub_use **name_place(hub *h, const char *name)
     return at;
 }
 
-/* From now on the name stands for `u`; on failure it is let go. */
-static int use_publish(hub_use *u, char *ret_name, st_err *err)
+int hub_use_publish(hub_use *u, char *ret_name, st_err *err)
 {
     hub *h = u->hub;
     pthread_mutex_lock(&h->lock);
@@ -115,7 +119,9 @@ static int model_open(hub_use *u, st_err *err)
     int rc = models_find(u->source, "", &path, err);
     if (rc < 0)
         return rc;
-    rc = hub_core_open(u->hub, path, false, &u->main, err);
+    rc = hub_use_file(u, path, err);
+    if (rc == 0)
+        rc = hub_core_open(u->hub, path, false, &u->main, err);
     st_free(path);
     if (rc < 0)
         return rc;
@@ -126,53 +132,36 @@ static int model_open(hub_use *u, st_err *err)
     return 0;
 }
 
-static int model_load_named(hub *h, const char *name, const char *source, char *ret_name,
-                            st_err *err)
+int hub_model_load(hub *h, const char *name, const char *source, char *ret_name,
+                   st_err *err)
 {
     hub_use *u = NULL;
-    int rc = use_new(h, HUB_MODEL, name, source, &u, err);
+    int rc = hub_use_new(h, HUB_MODEL, name, source, &u, err);
     if (rc < 0)
         return rc;
     rc = model_open(u, err);
     if (rc < 0) {
-        use_drop(u);
+        hub_done(u);
         return rc;
     }
-    return use_publish(u, ret_name, err);
+    return hub_use_publish(u, ret_name, err);
 }
 
 int hub_load_model(hub *h, const char *name, const char *source,
                    char ret_name[HUB_NAME_MAX], st_err *err)
 {
     pthread_mutex_lock(&h->loading);
-    int rc = model_load_named(h, name, source, ret_name, err);
+    int rc = hub_model_load(h, name, source, ret_name, err);
     pthread_mutex_unlock(&h->loading);
     return rc;
 }
 
-int hub_unload(hub *h, const char *name, st_err *err)
-{
-    pthread_mutex_lock(&h->loading);
-    pthread_mutex_lock(&h->lock);
-    hub_use **at = name_place(h, name), *u = *at;
-    bool there = u && strcmp(u->name, name) == 0;
-    if (there) {
-        *at = u->next;
-        hub_use_unref(u);
-    }
-    pthread_mutex_unlock(&h->lock);
-    pthread_mutex_unlock(&h->loading);
-    return there ? 0
-                 : st_err_set(err, ST_ENOTFOUND,
-                              "no model, task or adapter '%s' is loaded", name);
-}
-
-/* What follows comes with tasks and adapters. */
 int hub_load_task(hub *h, const char *path, char ret_name[HUB_NAME_MAX], st_err *err)
 {
-    (void)h;
-    (void)ret_name;
-    return st_err_set(err, ST_EUNSUPPORTED, "%s: tasks are not loaded yet", path);
+    pthread_mutex_lock(&h->loading);
+    int rc = hub_task_load(h, path, ret_name, err);
+    pthread_mutex_unlock(&h->loading);
+    return rc;
 }
 
 int hub_load_adapter(hub *h, const char *name, const char *path, const char *base,
@@ -185,27 +174,25 @@ int hub_load_adapter(hub *h, const char *name, const char *path, const char *bas
     return st_err_set(err, ST_EUNSUPPORTED, "%s: adapters are not loaded yet", name);
 }
 
-int hub_reload(hub *h, st_err *err)
+int hub_name_drop(hub *h, const char *name, st_err *err)
 {
-    (void)h;
-    return st_err_set(err, ST_EUNSUPPORTED, "nothing is loaded again yet");
+    pthread_mutex_lock(&h->lock);
+    hub_use **at = name_place(h, name), *u = *at;
+    bool there = u && strcmp(u->name, name) == 0;
+    if (there) {
+        *at = u->next;
+        hub_use_unref(u);
+    }
+    pthread_mutex_unlock(&h->lock);
+    return there ? 0
+                 : st_err_set(err, ST_ENOTFOUND,
+                              "no model, task or adapter '%s' is loaded", name);
 }
 
-const contract *hub_use_contract(const hub_use *u)
+int hub_unload(hub *h, const char *name, st_err *err)
 {
-    (void)u;
-    return NULL;
-}
-
-int hub_ask_task(hub_use *u, const hub_ask *ask, uint64_t *ret_id, st_err *err)
-{
-    (void)ask;
-    (void)ret_id;
-    return st_err_set(err, ST_EUNSUPPORTED, "'%s' is no task", u->name);
-}
-
-void hub_ask_cancel(hub_use *u, uint64_t id)
-{
-    (void)u;
-    (void)id;
+    pthread_mutex_lock(&h->loading);
+    int rc = hub_name_drop(h, name, err);
+    pthread_mutex_unlock(&h->loading);
+    return rc;
 }

@@ -17,10 +17,13 @@
 #define SERVE_HUB_PRIV_H
 #include "base/file.h"
 #include "serve/hub.h"
+#include "task/models.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { HUB_SPARES = 256 };
+enum { HUB_SPARES = 256, HUB_FILES = CONTRACT_MAX_MODELS + 4 };
+
+typedef struct hub_desk hub_desk;
 
 typedef struct hub_turn {
     struct hub_turn *next;
@@ -28,13 +31,14 @@ typedef struct hub_turn {
     void *arg;
     uint64_t served_us; /* that its turns took, from where the others stood */
     bool busy;          /* may have work */
+    bool blocked;       /* has, but can go on only when another turn was taken */
 } hub_turn;
 
 typedef struct hub_core {
     struct hub_core *next;
     hub *hub;
     lm *lm;
-    sched *sched;
+    sched *sched; /* the lm's */
     bool int8;
     st_file_id file; /* that it was read from */
     size_t bytes;
@@ -50,19 +54,33 @@ typedef struct hub_pinned {
     sched_prefix *prefix;
 } hub_pinned;
 
+typedef struct hub_file { /* and in which state */
+    char *path;
+    bool there;
+    st_file_id id;
+} hub_file;
+
 struct hub_use {
     hub *hub;
     hub_use *next; /* by name, or among those that ended */
     hub_kind kind;
     char name[HUB_NAME_MAX];
     char version[80];
-    char *source; /* as it was loaded */
+    char *source;              /* as it was loaded */
+    hub_file files[HUB_FILES]; /* that it was made from */
+    uint32_t n_files;
+    size_t bytes; /* of what is its own */
+    char base[HUB_NAME_MAX];
     int64_t loaded;
     hub_core *cores[CONTRACT_MAX_MODELS];
     uint32_t n_cores;
-    hub_core *main;  /* among them: whose text requests are; NULL: none */
-    uint32_t n_refs; /* under hub.lock: its name, and those who hold it */
-    uint32_t n_work; /* under hub.lock: requests and inputs under way */
+    task *task;             /* of a task: one of these, */
+    extraction *extraction; /* */
+    hub_desk *desk;         /* and who waits for it */
+    model_source lends;     /* its models, from `cores` */
+    hub_core *main;         /* among them: whose text requests are; NULL: none */
+    uint32_t n_refs;        /* under hub.lock: its name, and those who hold it */
+    uint32_t n_work;        /* under hub.lock: requests and inputs under way */
 };
 
 typedef struct hub_errand { /* something to do between two turns */
@@ -93,7 +111,10 @@ struct hub {
     hub_core *dead_cores; /* the undertaker's */
     uint32_t n_dead;      /* cores that it has in hand */
     uint32_t n_work;      /* requests and inputs under way */
+    uint32_t n_asks;      /* inputs that wait */
+    uint64_t n_ids;       /* of inputs, that were given */
     bool draining;
+    bool stopping; /* and what waits is cancelled */
     bool closing;
     bool buried;              /* the engine thread ended: the undertaker may, too */
     _Atomic uint64_t beat_us; /* when the engine thread last began or ended a turn; 0: it
@@ -107,11 +128,28 @@ void hub_threads_end(hub *h);     /* when all is done */
 bool hub_is_engine(const hub *h); /* is this its engine thread? */
 /* Do it on the engine thread between two turns, and wait for that. */
 void hub_call_wait(hub *h, void (*fn)(void *arg), void *arg);
-void hub_turn_add(hub *h, hub_turn *t);  /* with lock */
-void hub_turn_wake(hub *h, hub_turn *t); /* with lock: it may have work */
-void hub_use_unref(hub_use *u);          /* with lock */
+void hub_turn_add(hub *h, hub_turn *t);          /* with lock */
+void hub_turn_wake(hub *h, hub_turn *t);         /* with lock: it may have work */
+void hub_turn_remove(hub *h, const hub_turn *t); /* engine thread, with lock */
+void hub_use_unref(hub_use *u);                  /* with lock */
 ST_NODISCARD int hub_work_begin(hub_use *u, st_err *err); /* and hold it; not draining */
 void hub_work_end(hub_use *u);
+
+/* --- what names stand for (hub_load.c, hub_task.c, hub_reload.c); with `loading` */
+
+/* Not published yet, with one reference.  `name` NULL: made from the source. */
+ST_NODISCARD int hub_use_new(hub *h, hub_kind kind, const char *name, const char *source,
+                             hub_use **ret_use, st_err *err);
+/* From now on its name stands for it; on failure it is let go. */
+ST_NODISCARD int hub_use_publish(hub_use *u, char *ret_name, st_err *err);
+ST_NODISCARD int hub_name_drop(hub *h, const char *name, st_err *err);
+/* It is made from this file, in the state that it is in now. */
+ST_NODISCARD int hub_use_file(hub_use *u, const char *path, st_err *err);
+bool hub_use_changed(const hub_use *u); /* is any of them in another state? */
+ST_NODISCARD int hub_model_load(hub *h, const char *name, const char *source,
+                                char *ret_name, st_err *err);
+ST_NODISCARD int hub_task_load(hub *h, const char *path, char *ret_name, st_err *err);
+void hub_use_close(hub_use *u); /* engine thread: its task, then all of it */
 
 /* --- models that are open (hub_core.c) */
 
@@ -119,6 +157,7 @@ void hub_work_end(hub_use *u);
  * `loading`. */
 ST_NODISCARD int hub_core_open(hub *h, const char *path, bool int8, hub_core **ret_core,
                                st_err *err);
+bool hub_file_same(const st_file_id *a, const st_file_id *b);
 void hub_core_unref(hub_core *c); /* with lock */
 void hub_core_free(hub_core *c);  /* the undertaker; NULL allowed */
 #endif

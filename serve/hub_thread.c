@@ -40,7 +40,7 @@ void hub_turn_wake(hub *h, hub_turn *t)
     pthread_cond_signal(&h->came);
 }
 
-static void turn_remove(hub *h, const hub_turn *t)
+void hub_turn_remove(hub *h, const hub_turn *t)
 {
     hub_turn **at = &h->turns;
     while (*at != t)
@@ -57,6 +57,16 @@ static hub_turn *turn_next(const hub *h)
     return best;
 }
 
+/* Pages and places may have come back. */
+static void unblock(hub *h, const hub_turn *after)
+{
+    for (hub_turn *t = h->turns; t; t = t->next)
+        if (t->blocked && t != after) {
+            t->blocked = false;
+            hub_turn_wake(h, t);
+        }
+}
+
 static void turn_take(hub *h, hub_turn *t)
 {
     uint64_t start = st_clock_us();
@@ -68,6 +78,7 @@ static void turn_take(hub *h, hub_turn *t)
     bool left = t->take(t->arg);
     pthread_mutex_lock(&h->lock);
     uint64_t now = st_clock_us();
+    unblock(h, t);
     t->busy = t->busy || left;
     t->served_us += now - start;
     atomic_store(&h->beat_us, now);
@@ -155,16 +166,6 @@ void hub_use_unref(hub_use *u)
     pthread_cond_signal(&u->hub->came);
 }
 
-static void use_free(hub *h, hub_use *u)
-{
-    pthread_mutex_lock(&h->lock);
-    for (uint32_t i = 0; i < u->n_cores; i++)
-        hub_core_unref(u->cores[i]);
-    pthread_mutex_unlock(&h->lock);
-    st_free(u->source);
-    st_free(u);
-}
-
 /* Cores that nobody has any more: no turn of theirs comes after this. */
 static void cores_bury(hub *h)
 {
@@ -175,7 +176,7 @@ static void cores_bury(hub *h)
             continue;
         }
         *at = c->next;
-        turn_remove(h, &c->turn);
+        hub_turn_remove(h, &c->turn);
         c->next = h->dead_cores;
         h->dead_cores = c;
         h->n_dead++;
@@ -189,7 +190,7 @@ static void ended_free(hub *h)
         hub_use *u = h->ended_uses;
         h->ended_uses = u->next;
         pthread_mutex_unlock(&h->lock);
-        use_free(h, u);
+        hub_use_close(u);
         pthread_mutex_lock(&h->lock);
     }
     cores_bury(h);
