@@ -50,6 +50,8 @@ sched_class call_class(const call *c); /* header x-stint-class: interactive or b
  * it is done when the call is. */
 hub_use *call_use(call *c, const char *name, problems *out);
 
+bool call_may_use(const call *c, const char *name); /* may its key? */
+
 /* ---- the answer: exactly one of these ---- */
 
 void call_reply_json(call *c, unsigned status, json_t *body); /* takes body; NULL: 500 */

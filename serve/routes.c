@@ -1,4 +1,13 @@
 /* serve/routes.c - every wire of the server, in the order of /openapi.json. */
 #include "serve/route.h"
 
-const route *const all_routes[] = {NULL};
+extern const route wire_health[];
+extern const route wire_models[];
+extern const route wire_admin[];
+
+const route *const all_routes[] = {
+    wire_health,
+    wire_models,
+    wire_admin,
+    NULL,
+};
