@@ -1,13 +1,15 @@
 /* net/http.h - an HTTP/1.1 server: whole requests in, whole answers or event streams out.
  *
  *   net thread        reads a request, bounded in every part -> on_request(exchange)
- *   any thread        http_reply, or http_stream_begin, http_stream_send...,
- * http_stream_end watching thread   a client that hung up while its answer is awaited ->
- * on_gone
+ *   any thread        http_reply; or http_stream_begin, _send ..., _end
+ *   watching thread   a client hangs up while its answer is awaited -> on_gone
  *
  * An exchange is one request and its answer.  It is the receiver's from on_request until
  * http_reply or http_stream_end, which every exchange needs exactly once, also when its
  * client is gone; after that it must not be touched.
+ *
+ * A client that shuts down its sending side has hung up.  What the wire cannot read (a
+ * broken head, a head that is too large) it answers itself.
  *
  * libmicrohttpd does the wire: epoll, keep-alive, chunks, TLS.
  *
@@ -24,8 +26,8 @@ typedef struct http_server http_server;
 typedef struct http_exchange http_exchange;
 
 typedef struct http_opts {
-    const char *listen;   /* "127.0.0.1:8080", "[::1]:0"; port 0: any that is free */
-    int fd;               /* a listening socket that was handed over; -1: bind `listen` */
+    const char *listen; /* "127.0.0.1:8080", "[::1]:0"; port 0: any that is free */
+    int fd; /* a listening socket, the server's from now on; -1: bind `listen` */
     const char *tls_cert; /* PEM files: certificate chain and its key, both or neither */
     const char *tls_key;
     const char *tls_client_ca; /* clients must show a certificate that it signed; NULL */
@@ -57,7 +59,8 @@ ST_NODISCARD int http_listen(const http_opts *opts, http_server **ret_server,
 uint16_t http_port(const http_server *s); /* that it listens on */
 uint32_t http_n_connections(const http_server *s);
 void http_quiesce(http_server *s); /* accept no more connections; those there go on */
-/* Closes what is open.  Every exchange must have been answered. */
+/* Accepts no more, waits until every exchange has been answered and, for a moment, until
+ * the answers are on their way; closes what is open. */
 void http_close(http_server *s); /* NULL allowed */
 
 const char *http_method(const http_exchange *x);

@@ -4,7 +4,7 @@ import glob
 import subprocess
 import sys
 
-rooms = ("base gguf kernels stats template tokenizer model grammar engine expert task eval cli").split()
+rooms = ("base net gguf kernels stats template tokenizer model grammar engine expert task eval cli").split()
 # Headers of one instruction set, and those written over the names of such a header.
 avx2 = ["-mavx2", "-mfma", "-mf16c"]
 avx512 = avx2 + ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
