@@ -23,7 +23,7 @@ bool log_level_of(const char *name, log_level *ret_level);
 /* `event` is a word that programs can look for: "start", "loaded". */
 void log_event(const logger *l, log_level level, const char *event, const char *fmt, ...)
     ST_PRINTF(4, 5);
-/* An error and its hint; "while" says what was being done. */
+/* An error and its hint. */
 void log_failure(const logger *l, log_level level, const char *event, const st_err *err);
 
 typedef struct log_request_row { /* strings: NULL or "" are left out */

@@ -18,7 +18,8 @@ trace *trace_begin(uint64_t started_us);
 void trace_mark(trace *t, const char *what);
 /* A number that belongs to it, shown with the request; `name` is a constant. */
 void trace_number(trace *t, const char *name, uint64_t value);
-/* Write DIR/TIME-ID.json and free it.  Blocks for as long as writing takes. */
+/* Write DIR/SECONDS-STARTED_US-ID.json and free it.  Blocks for as long as writing takes.
+ */
 ST_NODISCARD int trace_end(trace *t, const char *folder, const char *id,
                            const char *route, st_err *err);
 void trace_free(trace *t); /* without a file; NULL allowed */
