@@ -13,7 +13,7 @@
 
 enum {
     DEFAULT_REQUESTS = 1024,
-    MAX_REQUESTS = 1 << ID_SLOT_BITS,
+    MAX_SLOTS = 1 << ID_SLOT_BITS,
     DEFAULT_CHUNK = 64, /* a panel of weights is expanded once for this many tokens */
 };
 
@@ -33,9 +33,10 @@ static int sizes_choose(sched *s, const sched_opts *opts, st_err *err)
     s->bulk_in = NO_REQ;
     s->on_work = opts->on_work;
     s->on_work_arg = opts->on_work_arg;
-    if (s->max_requests > MAX_REQUESTS)
+    if (s->max_requests >= MAX_SLOTS)
         return st_err_set(err, ST_EINVAL, "%u requests are more than %d", s->max_requests,
-                          MAX_REQUESTS);
+                          MAX_SLOTS - 1);
+    s->max_requests++; /* for one that follows another, whose slot is not free yet */
     if (s->max_live > seqs || (s->max_live >= batch && batch > 1))
         return st_err_set(err, ST_EINVAL,
                           "%u live requests on an engine of %u sequences and a batch of "
@@ -141,8 +142,8 @@ int sched_new(engine *e, const sched_opts *opts, sched **ret_sched, st_err *err)
         goto fail;
     if ((rc = tables_make(s)) < 0 || (rc = step_make(s)) < 0 ||
         (rc = draws_make(s)) < 0) {
-        st_err_set(err, rc, "no memory for %u requests, %u of them live", s->max_requests,
-                   s->max_live);
+        st_err_set(err, rc, "no memory for %u requests, %u of them live",
+                   s->max_requests - 1, s->max_live);
         goto fail;
     }
     *ret_sched = s;
@@ -209,7 +210,7 @@ void work_tell(const sched *s)
 
 void sched_cancel(sched *s, sched_id id)
 {
-    uint32_t at = (uint32_t)(id & (MAX_REQUESTS - 1));
+    uint32_t at = (uint32_t)(id & (MAX_SLOTS - 1));
     pthread_mutex_lock(&s->lock);
     if (id != 0 && at < s->max_requests && s->ids[at] == id && !s->reqs[at].cancelled) {
         s->reqs[at].cancelled = true;
@@ -387,16 +388,35 @@ int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
     return 0;
 }
 
+void sched_spare(sched *s, uint32_t n_pages)
+{
+    uint32_t free = engine_free_pages(s->engine);
+    if (free < n_pages)
+        prefix_tree_evict(s->tree, n_pages - free);
+}
+
 int sched_prefix_run_kept(sched *s, sched_prefix *prefix, st_err *err)
 {
     prefix_pin *pin = prefix->pin;
-    uint32_t need = kv_pages_for(pin->n), free = engine_free_pages(s->engine);
     if (prefix_pin_is_full(pin))
         return 0;
     seq_truncate(pin->s, 0);
-    if (free < need)
-        prefix_tree_evict(s->tree, need - free);
+    sched_spare(s, kv_pages_for(pin->n));
     return seq_run_kept(pin->s, pin->tokens, pin->n, err);
+}
+
+int sched_prefix_run(sched *s, sched_prefix *prefix, const seq **ret_seq, st_err *err)
+{
+    prefix_pin *pin = prefix->pin;
+    const step_item item = chain_item(pin->s, pin->tokens, pin->n - seq_len(pin->s));
+    int rc = 0;
+    if (!prefix_pin_is_full(pin)) {
+        sched_spare(s, kv_pages_for(pin->n));
+        rc = engine_step(s->engine, &item, 1, err);
+    }
+    if (rc == 0)
+        *ret_seq = pin->s;
+    return rc;
 }
 
 void sched_prefix_unpin(sched *s, sched_prefix *prefix)

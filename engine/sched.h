@@ -144,6 +144,9 @@ typedef struct sched_request {
     const int32_t *tokens;         /* copied */
     uint32_t n;                    /* at least 1 */
     uint64_t deadline_us;          /* on st_clock_us(); 0: none */
+    bool follows; /* submitted from the done of another one, as the next part of what was
+                   * accepted with it, one for each: neither a full queue nor a drain
+                   * refuses it */
     sched_kind kind;
     sched_generate generate;
     options_request options; /* its s, tokens and n are the scheduler's */
@@ -206,5 +209,13 @@ ST_NODISCARD int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
 /* Between steps: have it now, read from the files of an earlier run or run at once
  * (engine/kvfile.h).  ST_EBUSY when pages run out; it is then run in steps as ever. */
 ST_NODISCARD int sched_prefix_run_kept(sched *s, sched_prefix *prefix, st_err *err);
+/* The same without files: run at once.  *ret_seq holds the prefix until it is unpinned;
+ * it is for reading with the engine between steps. */
+ST_NODISCARD int sched_prefix_run(sched *s, sched_prefix *prefix, const seq **ret_seq,
+                                  st_err *err);
 void sched_prefix_unpin(sched *s, sched_prefix *prefix); /* NULL allowed */
+
+/* Between steps, for an owner who uses the engine otherwise: give kept text up, until
+ * `n_pages` are free or there is no more of it. */
+void sched_spare(sched *s, uint32_t n_pages);
 #endif

@@ -195,12 +195,17 @@ static int pages_check(const sched *s, const req *r, st_err *err)
     return ST_ELIMIT;
 }
 
-static int place_check(sched *s, uint64_t key, st_err *err)
+/* The last place is for those that follow: each is taken before that of the one it
+ * follows is given back. */
+static int place_check(sched *s, const sched_request *q, st_err *err)
 {
-    uint32_t held = 0;
+    uint32_t held = 0, n_free = s->n_free - 1;
+    uint64_t key = q->key;
+    if (q->follows && !s->stopping && s->n_free > 0)
+        return 0;
     for (uint32_t i = 0; i < s->max_requests; i++)
         held += s->ids[i] != 0 && s->keys[i] == key;
-    if (!s->draining && s->n_free > 0 && held < KEY_SHARE * (uint64_t)s->n_free)
+    if (!s->draining && s->n_free > 1 && held < KEY_SHARE * (uint64_t)n_free)
         return 0;
     s->n_refused++;
     if (s->draining)
@@ -216,7 +221,7 @@ static int request_post(sched *s, req *r, sched_id *ret_id, st_err *err)
 {
     int rc = pages_check(s, r, err);
     if (rc == 0)
-        rc = place_check(s, r->ask.key, err);
+        rc = place_check(s, &r->ask, err);
     if (rc < 0)
         return rc;
     uint32_t at = s->free[--s->n_free];

@@ -8,7 +8,6 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "engine/kvfile.h"
 #include "engine/sched.h"
 #include <string.h>
 
@@ -87,24 +86,18 @@ void lm_close(lm *l)
 {
     if (!l)
         return;
+    for (uint32_t i = 0; i < LM_BEGINNINGS; i++) {
+        if (l->begun[i].pin)
+            sched_prefix_unpin(l->sched, l->begun[i].pin);
+        tok_ids_done(&l->begun[i].ids);
+    }
     sched_free(l->sched);
-    seq_free(l->beginning);
-    tok_ids_done(&l->begun);
     engine_free(l->engine);
     tmpl_free(l->chat);
     tok_free(l->tok);
     model_free(l->model);
     st_free(l->path);
     st_free(l);
-}
-
-int lm_sched(lm *l, const sched_opts *opts, sched **ret_sched, st_err *err)
-{
-    static const sched_opts alone = {.max_requests = 256};
-    int rc = l->sched ? 0 : sched_new(l->engine, opts ? opts : &alone, &l->sched, err);
-    if (rc == 0)
-        *ret_sched = l->sched;
-    return rc;
 }
 
 /* How chat formats spell the end of a turn, where it is not the end of the text. */
@@ -253,41 +246,5 @@ int lm_prompt(const lm *l, const char *system, const char *user, size_t user_len
         st_err_set(err, rc, "%s", first.message);
         st_err_hint(err, "%s", first.hint);
     }
-    return rc;
-}
-
-int lm_begin(lm *l, seq *s, const int32_t *ids, uint32_t n, st_err *err)
-{
-    const step_item item = {.s = s, .tokens = ids, .n = n};
-    return l->keeps ? seq_run_kept(s, ids, n, err)
-                    : engine_step(l->engine, &item, 1, err);
-}
-
-static int beginning_run(lm *l, const int32_t *ids, uint32_t n, st_err *err)
-{
-    seq_free(l->beginning);
-    l->beginning = NULL;
-    int32_t *room = st_realloc_n(l->begun.ids, n, sizeof *room);
-    if (!room)
-        return st_err_set(err, ST_ENOMEM, "no memory for a beginning of %u tokens", n);
-    memcpy(room, ids, n * sizeof *room);
-    l->begun = (tok_ids){.ids = room, .n = n, .cap = n};
-    int rc = seq_new(l->engine, &l->beginning, err);
-    if (rc == 0)
-        rc = lm_begin(l, l->beginning, ids, n, err);
-    if (rc < 0) {
-        seq_free(l->beginning);
-        l->beginning = NULL;
-    }
-    return rc;
-}
-
-int lm_beginning(lm *l, const int32_t *ids, uint32_t n, const seq **ret_seq, st_err *err)
-{
-    bool same = l->beginning && l->begun.n == n &&
-                memcmp(l->begun.ids, ids, n * sizeof *ids) == 0;
-    int rc = same ? 0 : beginning_run(l, ids, n, err);
-    if (rc == 0)
-        *ret_seq = l->beginning;
     return rc;
 }

@@ -14,6 +14,15 @@
 
 struct sched;
 struct sched_opts;
+struct sched_prefix;
+
+enum { LM_BEGINNINGS = 4 }; /* that are remembered */
+
+typedef struct lm_begun { /* a beginning that many texts share */
+    tok_ids ids;
+    struct sched_prefix *pin; /* NULL: an empty place */
+    uint64_t used;            /* when it was asked for last */
+} lm_begun;
 
 typedef struct lm {
     char *path;
@@ -23,8 +32,8 @@ typedef struct lm {
     tmpl *chat;          /* NULL when the file has no chat template */
     struct sched *sched; /* of the engine; NULL until lm_sched */
     char digest[65];     /* of the file, hexadecimal */
-    seq *beginning;      /* the one that lm_beginning ran last, or NULL; */
-    tok_ids begun;       /* its tokens */
+    lm_begun begun[LM_BEGINNINGS];
+    uint64_t n_asked; /* beginnings, ever */
     bool keeps; /* beginnings are kept between runs: for what is asked many times, not
                  * for what fitting tries */
 } lm;
@@ -68,13 +77,14 @@ ST_NODISCARD int lm_render(const lm *l, const json_t *messages, const json_t *to
 /* The token that ends a reply in the model's chat format; -1 without a template. */
 int32_t lm_turn_end(const lm *l);
 
-/* Put the beginning of many prompts into an empty sequence: run, or from what an earlier
- * run kept (engine/kvfile.h) when `keeps`.  As engine_step. */
-ST_NODISCARD int lm_begin(lm *l, seq *s, const int32_t *ids, uint32_t n, st_err *err);
-
-/* The sequence of a beginning that many texts share.  It is run unless it is the one that
- * was asked for last; it belongs to `l` and lasts until another is asked for.  As
- * engine_step; decoders only. */
+/* A sequence with the beginning that many texts share, for reading between steps.  It is
+ * pinned in the scheduler, and run (or, when `keeps`, read from what an earlier run kept)
+ * unless it is one of those asked for last; it lasts until others are asked for.  As
+ * sched_prefix_pin and engine_step; decoders only. */
 ST_NODISCARD int lm_beginning(lm *l, const int32_t *ids, uint32_t n, const seq **ret_seq,
                               st_err *err);
+
+/* Give up pages of kept text, for whoever uses the engine between steps and found too few
+ * free.  False when there were none to give. */
+bool lm_spare(lm *l);
 #endif

@@ -160,9 +160,16 @@ static int slice_add(slice *s, uint32_t i, const words_text *text, uint32_t numb
 
 static int slice_run(slice *s, st_err *err)
 {
+    lm *l = s->job->lm;
+    st_err why = {0};
     if (s->n == 0)
         return 0;
-    return engine_states(s->job->lm->engine, s->tokens, s->n_tokens, s->want, s->n, err);
+    int rc = engine_states(l->engine, s->tokens, s->n_tokens, s->want, s->n, &why);
+    if (rc == ST_EBUSY && lm_spare(l)) {
+        why = (st_err){0};
+        rc = engine_states(l->engine, s->tokens, s->n_tokens, s->want, s->n, &why);
+    }
+    return rc ? st_err_set(err, rc, "%s", why.message) : 0;
 }
 
 static int report(const reading_job *job, uint32_t done, uint32_t total, st_err *err)

@@ -55,27 +55,6 @@ static int find_prefix(const prompt_form *form, tok_ids *prefix, st_err *err)
     return rc;
 }
 
-/* Run the prefix once and keep it.  Where pages are short it is run with every input. */
-static int keep_prefix(view *v, lm *l, uint64_t *kept, st_err *err)
-{
-    engine *e = l->engine;
-    st_err why = {0};
-    if (v->prefix.n == 0 || *kept + v->prefix.n > engine_n_ctx(e))
-        return 0;
-    int rc = seq_new(e, &v->base, &why);
-    if (rc == 0)
-        rc = lm_begin(l, v->base, v->prefix.ids, (uint32_t)v->prefix.n, &why);
-    if (rc) {
-        seq_free(v->base);
-        v->base = NULL;
-        if (rc != ST_EBUSY)
-            return st_err_set(err, rc, "%s", why.message);
-        return 0;
-    }
-    *kept += v->prefix.n;
-    return 0;
-}
-
 static int make_replies(view *v, const int32_t *const *chains, const uint32_t *lens,
                         uint32_t n, int32_t end, st_err *err)
 {
@@ -137,7 +116,7 @@ static int make_text_replies(const readout *r, view *v, const tok_ids *prompt,
     return rc;
 }
 
-static int make_view(readout *r, uint32_t rotation, uint64_t *kept, st_err *err)
+static int make_view(readout *r, uint32_t rotation, st_err *err)
 {
     view *v = &r->views[rotation];
     tok_ids prompt = {0};
@@ -156,8 +135,6 @@ static int make_view(readout *r, uint32_t rotation, uint64_t *kept, st_err *err)
         rc = codes ? make_code_replies(r, v, err) : make_text_replies(r, v, &prompt, err);
     if (rc == 0)
         rc = find_prefix(&v->form, &v->prefix, err);
-    if (rc == 0)
-        rc = keep_prefix(v, r->lm, kept, err);
     tok_ids_done(&prompt);
     return rc;
 }
@@ -187,7 +164,6 @@ static int check_opts(const lm *l, const question *q, const readout_opts *o, st_
 int readout_new(lm *l, const question *q, const readout_opts *opts, readout **ret_readout,
                 st_err *err)
 {
-    uint64_t kept = 0;
     int rc = check_opts(l, q, opts, err);
     if (rc)
         return rc;
@@ -199,11 +175,9 @@ int readout_new(lm *l, const question *q, const readout_opts *opts, readout **re
     r->lm = l;
     r->q = q;
     r->opts = *opts;
-    if (opts->mode == READOUT_NAMES)
-        rc = names_new(l, q, &r->names, err);
     for (uint32_t i = 0; opts->mode != READOUT_NAMES && i < opts->rotations && rc == 0;
          i++)
-        rc = make_view(r, i, &kept, err);
+        rc = make_view(r, i, err);
     if (rc)
         goto fail;
     *ret_readout = r;
@@ -213,12 +187,43 @@ fail:
     return rc;
 }
 
+/* A beginning that does not fit beside others is no error: prompts are run whole then. */
+static int pin_prefix(const readout *r, view *v, st_err *err)
+{
+    st_err why = {0};
+    if (v->prefix.n == 0 || v->pin)
+        return 0;
+    int rc =
+        sched_prefix_pin(r->sched, v->prefix.ids, (uint32_t)v->prefix.n, &v->pin, &why);
+    if (rc == 0 && r->lm->keeps)
+        rc = sched_prefix_run_kept(r->sched, v->pin, &why);
+    return rc == 0 || rc == ST_ELIMIT || rc == ST_EBUSY
+               ? 0
+               : st_err_set(err, rc, "%s", why.message);
+}
+
+int readout_bind(readout *r, st_err *err)
+{
+    if (r->opts.mode == READOUT_NAMES)
+        return r->names ? 0 : names_new(r->lm, r->q, &r->names, err);
+    if (r->sched)
+        return 0;
+    int rc = lm_sched(r->lm, NULL, &r->sched, err);
+    for (uint32_t i = 0; i < r->opts.rotations && rc == 0; i++)
+        rc = pin_prefix(r, &r->views[i], err);
+    if (rc)
+        r->sched = NULL;
+    return rc;
+}
+
 void readout_free(readout *r)
 {
     if (!r)
         return;
+    readout_stop(r);
     for (uint32_t i = 0; i < READOUT_MAX_ROTATIONS; i++) {
-        seq_free(r->views[i].base);
+        if (r->views[i].pin)
+            sched_prefix_unpin(r->lm->sched, r->views[i].pin);
         options_free(r->views[i].replies);
         tok_ids_done(&r->views[i].prefix);
     }

@@ -23,7 +23,11 @@
  * The input is data: whatever it spells, it becomes no control token.  Nothing is cut; a
  * prompt longer than the context is ST_ELIMIT.
  *
- * Threads: one owner, who owns the lm too.  Memory: question and lm must outlive it. */
+ * A decoder is asked through its scheduler (lm_sched); answers that come later are those
+ * of expert/readout_ask.h, and what returns them here steps it until they have.
+ *
+ * Threads: one owner, who owns the lm too; readout_new and what cannot change may be on
+ * another, for it touches no engine.  Memory: question and lm must outlive it. */
 #ifndef EXPERT_READOUT_H
 #define EXPERT_READOUT_H
 #include "base/progress.h"
@@ -62,7 +66,12 @@ typedef struct readout readout;
  * (named).  ST_ELIMIT: instructions and options alone do not fit the context. */
 ST_NODISCARD int readout_new(lm *l, const question *q, const readout_opts *opts,
                              readout **ret_readout, st_err *err);
+/* What is under way ends as ST_ECANCELLED. */
 void readout_free(readout *r); /* NULL allowed */
+
+/* What needs the engine: beginnings of prompts are pinned, names embedded.  Asking does
+ * it where it is not done. */
+ST_NODISCARD int readout_bind(readout *r, st_err *err);
 
 /* Probabilities of the options [n_options], summing to 1.  *ret_mass (may be NULL) is the
  * probability that the model puts on the options at all, mean over rotations; NaN for

@@ -1,8 +1,7 @@
-/* expert/readout_ask.c - texts through a readout, many in shared steps.
+/* expert/readout_ask.c - texts through a readout, whose answers come later.
  *
- * A job is one prompt: a text as one view asks about it.  Jobs are gathered until the
- * engine has no sequence left, or JOBS of them; then their options are scored together.
- */
+ * An `asking` is a text under way: its rotations are requests of the scheduler, and the
+ * last one that ends finishes it, or the neutral input's answer does. */
 #include "expert/readout_view.h"
 
 #include <math.h>
@@ -11,46 +10,141 @@
 #include "base/mem.h"
 #include "engine/kvfile.h"
 
-enum { JOBS = 32 }; /* several full passes of short inputs */
-
 /* Stands for "no input" where PMI asks what the model answers to nothing. */
 static const char neutral_text[] = "N/A";
 
-typedef struct job {
-    const view *view;
-    tok_ids prompt;
-    seq *s;
-    double *ret_logp;
-} job;
+typedef struct rotation {
+    asking *of;
+    sched_id id; /* 0: not under way */
+} rotation;
 
-typedef struct jobs {
-    job job[JOBS];
-    uint32_t n;
-    uint64_t n_pages; /* that they may take */
-} jobs;
+struct asking {
+    readout *r;
+    asking *next;
+    uint64_t handle;
+    readout_ask ask; /* done NULL: nobody waits for it any more */
+    rotation rotations[READOUT_MAX_ROTATIONS];
+    uint32_t n_left; /* rotations under way */
+    st_err why;      /* of the first that failed */
+    readout_reply reply;
+    double logp[]; /* [rotations, n_options] */
+};
 
-static bool is_held(const readout *r)
+/* ---- ends ---- */
+
+static void unlink_asking(asking *a)
 {
-    return r->opts.mode == READOUT_HELD;
+    asking **at = &a->r->asked;
+    while (*at != a)
+        at = &(*at)->next;
+    *at = a->next;
 }
 
-/* A sequence that holds as much of `prompt` as the view has run already, never all. */
-static int start_sequence(const readout *r, const view *v, const tok_ids *prompt,
-                          seq **ret_seq, st_err *err)
+/* Tell who asked, and forget it. */
+static void finish(asking *a)
 {
-    size_t n = 0;
-    if (!v->base)
-        return seq_new(r->lm->engine, ret_seq, err);
-    while (n < v->prefix.n && n + 1 < prompt->n && v->prefix.ids[n] == prompt->ids[n])
-        n++;
-    return seq_fork(v->base, (uint32_t)n, ret_seq, err);
+    const readout *r = a->r;
+    double probs[QUESTION_MAX_OPTIONS];
+    unlink_asking(a);
+    if (a->ask.done && a->why.code) {
+        a->ask.done(a->ask.arg, NULL, &a->why);
+    } else if (a->ask.done) {
+        a->reply.logp = a->logp;
+        if (!a->ask.scores) {
+            a->reply.mass =
+                readout_combine(&r->opts, r->q->n_options, a->logp, r->neutral, probs);
+            a->reply.probs = probs;
+        }
+        a->ask.done(a->ask.arg, &a->reply, NULL);
+    }
+    st_free(a);
 }
 
-static int encode(const readout *r, const view *v, const char *text, size_t len,
+static bool waits_for_neutral(const asking *a)
+{
+    return a->r->opts.pmi && !a->ask.scores && !a->r->neutral && a->why.code == 0;
+}
+
+static bool is_whole(const asking *a)
+{
+    return a->n_left == 0 && !waits_for_neutral(a);
+}
+
+static asking *find_whole(const readout *r)
+{
+    asking *a = r->asked;
+    while (a && !is_whole(a))
+        a = a->next;
+    return a;
+}
+
+static void cancel_rotations(asking *a)
+{
+    for (uint32_t i = 0; i < a->r->opts.rotations; i++)
+        if (a->rotations[i].id)
+            sched_cancel(a->r->sched, a->rotations[i].id);
+}
+
+static void fail(asking *a, const st_err *why)
+{
+    if (a->why.code)
+        return;
+    a->why = *why;
+    cancel_rotations(a);
+}
+
+static void rotation_ended(void *arg, const sched_result *result)
+{
+    rotation *at = arg;
+    asking *a = at->of;
+    readout_reply *reply = &a->reply;
+    at->id = 0;
+    a->n_left--;
+    reply->n_prompt += result->n_prompt;
+    reply->n_cached += result->n_cached;
+    if (reply->queued_us == 0 || result->queued_us < reply->queued_us)
+        reply->queued_us = result->queued_us;
+    if (result->end == SCHED_END_ERROR)
+        fail(a, result->err);
+    if (is_whole(a))
+        finish(a);
+}
+
+void readout_cancel(readout *r, uint64_t handle)
+{
+    st_err why = {0};
+    asking *a = r->asked;
+    while (a && (a->handle != handle || !a->ask.done))
+        a = a->next;
+    if (!a || handle == 0)
+        return;
+    st_err_set(&why, ST_ECANCELLED, "the request was cancelled");
+    fail(a, &why);
+    if (is_whole(a))
+        finish(a);
+}
+
+void readout_stop(readout *r)
+{
+    st_err why = {0};
+    st_err_set(&why, ST_ECANCELLED, "the task was closed");
+    for (asking *a = r->asked, *next; a; a = next) {
+        next = a->next;
+        fail(a, &why);
+    }
+    while (r->asked && r->sched && sched_step(r->sched))
+        ;
+    while (r->asked)
+        finish(r->asked);
+}
+
+/* ---- beginnings ---- */
+
+static int encode(const readout *r, const view *v, const readout_ask *ask,
                   tok_ids *prompt, st_err *err)
 {
     uint32_t n_ctx = engine_n_ctx(r->lm->engine), depth = options_depth(v->replies);
-    int rc = prompt_encode(&v->form, text, len, prompt, err);
+    int rc = prompt_encode(&v->form, ask->text, ask->len, prompt, err);
     if (rc == 0 && prompt->n + depth > n_ctx)
         rc = st_err_set(err, ST_ELIMIT,
                         "the prompt has %zu tokens and an option %u more; the context "
@@ -59,175 +153,81 @@ static int encode(const readout *r, const view *v, const char *text, size_t len,
     return rc;
 }
 
-static void jobs_clear(jobs *all)
+static bool begins_with(const tok_ids *ids, const tok_ids *beginning)
 {
-    for (uint32_t i = 0; i < all->n; i++) {
-        seq_free(all->job[i].s);
-        tok_ids_done(&all->job[i].prompt);
-    }
-    all->n = 0;
-    all->n_pages = 0;
+    size_t n = beginning->n;
+    return ids->n > n && memcmp(ids->ids, beginning->ids, n * sizeof *ids->ids) == 0;
 }
 
-static int jobs_run(const readout *r, jobs *all, st_err *err)
+static int submit(asking *a, uint32_t i, const tok_ids *prompt, st_err *err)
 {
-    options_request q[JOBS];
-    for (uint32_t i = 0; i < all->n; i++) {
-        const job *j = &all->job[i];
-        uint32_t done = seq_len(j->s);
-        q[i] = (options_request){.options = j->view->replies,
-                                 .s = j->s,
-                                 .tokens = j->prompt.ids + done,
-                                 .n = (uint32_t)j->prompt.n - done,
-                                 .held = is_held(r),
-                                 .ret_logp = j->ret_logp};
-    }
-    int rc = options_score_many(q, all->n, err);
-    jobs_clear(all);
+    const readout *r = a->r;
+    const view *v = &r->views[i];
+    bool shares = v->pin && begins_with(prompt, &v->prefix);
+    size_t from = shares ? v->prefix.n : 0;
+    a->rotations[i].of = a;
+    const sched_request request = {
+        .class = a->ask.class,
+        .key = a->ask.key,
+        .deadline_us = a->ask.deadline_us,
+        .prefix = shares ? v->pin : NULL,
+        .tokens = prompt->ids + from,
+        .n = (uint32_t)(prompt->n - from),
+        .kind = SCHED_OPTIONS,
+        .options = {.options = v->replies,
+                    .held = r->opts.mode == READOUT_HELD,
+                    .ret_logp = a->logp + (size_t)i * r->q->n_options},
+        .done = rotation_ended,
+        .arg = &a->rotations[i],
+    };
+    int rc = sched_submit(r->sched, &request, &a->rotations[i].id, err);
+    a->n_left += rc == 0;
     return rc;
 }
 
-/* The most pages that a job takes: its tokens, the nodes of its tree, and a shared page
- * that it writes into. */
-static uint64_t pages_of(const readout *r, const job *j)
+/* All rotations of a text, encoded first, so that one that is too long for any is not run
+ * by another. */
+static int submit_all(asking *a, st_err *err)
 {
-    const engine *e = r->lm->engine;
-    uint64_t nodes = options_n_run(j->view->replies, is_held(r));
-    if (nodes > engine_max_batch(e))
-        nodes = engine_max_batch(e);
-    return (j->prompt.n + nodes) / KV_PAGE_TOKENS + 2;
+    tok_ids prompts[READOUT_MAX_ROTATIONS] = {{0}};
+    const readout *r = a->r;
+    uint32_t n = r->opts.rotations;
+    int rc = 0;
+    for (uint32_t i = 0; i < n && rc == 0; i++)
+        rc = encode(r, &r->views[i], &a->ask, &prompts[i], err);
+    for (uint32_t i = 0; i < n && rc == 0; i++)
+        rc = submit(a, i, &prompts[i], err);
+    for (uint32_t i = 0; i < n; i++)
+        tok_ids_done(&prompts[i]);
+    return rc;
 }
 
-/* Takes the prompt's ids, also when it fails. */
-static int job_add(const readout *r, jobs *all, const view *v, tok_ids *prompt,
-                   double *ret_logp, st_err *err)
+static int start(readout *r, const readout_ask *ask, uint64_t *ret_handle, st_err *err)
 {
-    st_err why = {0};
-    job j = {.view = v, .prompt = *prompt, .ret_logp = ret_logp};
-    uint64_t pages = pages_of(r, &j);
-    bool full = all->n == JOBS || all->n_pages + pages > engine_free_pages(r->lm->engine);
-    int rc = full && all->n > 0 ? jobs_run(r, all, &why) : 0;
-    if (rc == 0)
-        rc = start_sequence(r, v, prompt, &j.s, &why);
-    if (rc == ST_EBUSY && all->n > 0) { /* no sequence left */
-        why = (st_err){0};
-        rc = jobs_run(r, all, &why);
-        if (rc == 0)
-            rc = start_sequence(r, v, prompt, &j.s, &why);
+    size_t n = (size_t)r->opts.rotations * r->q->n_options;
+    asking *a = st_zalloc_n(1, sizeof *a + n * sizeof *a->logp);
+    if (!a)
+        return st_err_set(err, ST_ENOMEM, "no memory for a decision");
+    a->r = r;
+    a->ask = *ask;
+    a->handle = ++r->n_asked;
+    a->reply.mass = (double)NAN;
+    a->next = r->asked;
+    r->asked = a;
+    uint64_t handle = a->handle;
+    int rc = submit_all(a, err);
+    if (rc) { /* rotations that were submitted end by themselves */
+        a->ask.done = NULL;
+        fail(a, &(st_err){.code = rc});
+        if (is_whole(a))
+            finish(a);
+        return rc;
     }
-    if (rc) {
-        tok_ids_done(prompt);
-        return st_err_set(err, rc, "%s", why.message);
-    }
-    all->job[all->n++] = j;
-    all->n_pages += pages;
+    *ret_handle = handle;
     return 0;
 }
 
-/* All views of a text.  Its rotations are encoded first, so that a text which is too long
- * for one of them is not run by any. */
-static int text_add(const readout *r, jobs *all, const char *text, size_t len,
-                    double *ret_logp, st_err *err)
-{
-    tok_ids prompts[READOUT_MAX_ROTATIONS] = {{0}};
-    uint32_t n = r->opts.rotations, at = 0;
-    int rc = 0;
-    for (uint32_t i = 0; i < n && rc == 0; i++)
-        rc = encode(r, &r->views[i], text, len, &prompts[i], err);
-    for (; at < n && rc == 0; at++)
-        rc = job_add(r, all, &r->views[at], &prompts[at],
-                     ret_logp + (size_t)at * r->q->n_options, err);
-    for (; at < n; at++)
-        tok_ids_done(&prompts[at]);
-    return rc;
-}
-
-int readout_raw_many(readout *r, const char *const *texts, const size_t *lens, uint32_t n,
-                     double *ret_logp, int *ret_codes, st_err *err)
-{
-    size_t stride = (size_t)r->opts.rotations * r->q->n_options;
-    jobs all = {.n = 0};
-    int rc = 0;
-    for (uint32_t i = 0; i < n && rc == 0; i++) {
-        st_err why = {0};
-        double *to = ret_logp + i * stride;
-        rc = r->names ? names_score(r->names, texts[i], lens[i], to, &why)
-                      : text_add(r, &all, texts[i], lens[i], to, &why);
-        ret_codes[i] = rc == ST_ELIMIT ? rc : 0;
-        if (rc == ST_ELIMIT)
-            rc = 0;
-        else if (rc)
-            st_err_set(err, rc, "%s", why.message);
-    }
-    if (rc == 0)
-        rc = jobs_run(r, &all, err);
-    jobs_clear(&all);
-    return rc;
-}
-
-int readout_raw(readout *r, const char *text, size_t len, double *ret_logp, st_err *err)
-{
-    jobs all = {.n = 0};
-    if (!text) {
-        text = neutral_text;
-        len = sizeof neutral_text - 1;
-    }
-    if (r->names)
-        return names_score(r->names, text, len, ret_logp, err);
-    int rc = text_add(r, &all, text, len, ret_logp, err);
-    if (rc == 0)
-        rc = jobs_run(r, &all, err);
-    jobs_clear(&all);
-    return rc;
-}
-
-/* x[n] -= ln sum exp(x); returns that logarithm. */
-static double normalise(double *x, uint32_t n)
-{
-    double max = -HUGE_VAL;
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        max = x[i] > max ? x[i] : max;
-    if (!isfinite(max)) { /* the model rules out every option: no preference */
-        for (uint32_t i = 0; i < n; i++)
-            x[i] = -log((double)n);
-        return -HUGE_VAL;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        sum += exp(x[i] - max);
-    double lse = max + log(sum);
-    for (uint32_t i = 0; i < n; i++)
-        x[i] -= lse;
-    return lse;
-}
-
-double readout_combine(const readout_opts *opts, uint32_t n, const double *logp,
-                       const double *neutral, double *ret_probs)
-{
-    double row[QUESTION_MAX_OPTIONS];
-    double mass = 0;
-    memset(ret_probs, 0, n * sizeof *ret_probs);
-    for (uint32_t r = 0; r < opts->rotations; r++) {
-        const double *from = logp + (size_t)r * n;
-        memcpy(row, from, n * sizeof *row);
-        mass += exp(normalise(row, n)) / opts->rotations;
-        for (uint32_t i = 0; opts->pmi && i < n; i++)
-            row[i] = from[i] - neutral[(size_t)r * n + i];
-        if (opts->pmi)
-            (void)normalise(row, n);
-        for (uint32_t i = 0; i < n; i++)
-            ret_probs[i] += row[i] / (opts->rotations * opts->temperature);
-    }
-    (void)normalise(ret_probs, n);
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += ret_probs[i] = exp(ret_probs[i]);
-    for (uint32_t i = 0; i < n; i++)
-        ret_probs[i] /= sum;
-    if (opts->mode == READOUT_NAMES || opts->mode == READOUT_HELD)
-        return (double)NAN;
-    return mass < 1 ? mass : 1;
-}
+/* ---- the neutral input ---- */
 
 /* All that the answers to the neutral input depend on beside the engine. */
 static int neutral_digest(const readout *r, char ret[ST_DIGEST_TEXT], st_err *err)
@@ -252,101 +252,75 @@ static int neutral_digest(const readout *r, char ret[ST_DIGEST_TEXT], st_err *er
     return 0;
 }
 
-/* Ask about the neutral input, or recall what an earlier run was answered. */
-static int ask_neutral(readout *r, double *ret, st_err *err)
+static void neutral_store(readout *r, const double *logp)
 {
-    uint32_t n = r->opts.rotations * r->q->n_options;
+    size_t n = (size_t)r->opts.rotations * r->q->n_options;
     char what[ST_DIGEST_TEXT];
-    if (!r->lm->keeps || r->names)
-        return readout_raw(r, NULL, 0, ret, err);
-    int rc = neutral_digest(r, what, err);
-    if (rc || engine_recall(r->lm->engine, what, ret, n))
-        return rc;
-    rc = readout_raw(r, NULL, 0, ret, err);
-    if (rc == 0)
-        engine_keep(r->lm->engine, what, ret, n);
-    return rc;
+    r->neutral = st_dup(logp, n * sizeof *logp);
+    if (r->lm->keeps && neutral_digest(r, what, NULL) == 0)
+        engine_keep(r->lm->engine, what, logp, (uint32_t)n);
 }
 
+/* Those that waited for it only are whole now, or have failed with it. */
+static void neutral_came(void *arg, const readout_reply *reply, const st_err *why)
+{
+    readout *r = arg;
+    st_err none = {0};
+    r->asks_neutral = false;
+    if (reply)
+        neutral_store(r, reply->logp);
+    if (!r->neutral) {
+        st_err_set(&none, why ? why->code : ST_ENOMEM, "%s",
+                   why ? why->message : "no memory for a readout");
+        for (asking *a = r->asked; a; a = a->next)
+            if (!a->ask.scores)
+                fail(a, &none);
+    }
+    for (asking *a; (a = find_whole(r));) /* done may ask and cancel: begin anew */
+        finish(a);
+}
+
+/* What the model answers to nothing: known, recalled from an earlier run, or asked. */
 static int need_neutral(readout *r, st_err *err)
 {
     size_t n = (size_t)r->opts.rotations * r->q->n_options;
-    if (!r->opts.pmi || r->neutral)
+    char what[ST_DIGEST_TEXT];
+    uint64_t handle;
+    if (!r->opts.pmi || r->neutral || r->asks_neutral)
         return 0;
-    double *neutral = st_alloc_n(n, sizeof *neutral);
-    if (!neutral)
-        return st_err_set(err, ST_ENOMEM, "no memory for a readout");
-    int rc = ask_neutral(r, neutral, err);
-    if (rc)
-        st_free(neutral);
-    else
-        r->neutral = neutral;
-    return rc;
-}
-
-int readout_decide_many(readout *r, const char *const *texts, const size_t *lens,
-                        uint32_t n, double *ret_probs, double *ret_mass, int *ret_codes,
-                        st_err *err)
-{
-    uint32_t width = r->q->n_options;
-    size_t stride = (size_t)r->opts.rotations * width, size;
-    if (n == 0)
-        return 0;
-    double *logp = st_mul_ok(n, stride, &size) ? st_alloc_n(size, sizeof *logp) : NULL;
-    int rc = need_neutral(r, err);
-    if (rc == 0 && !logp)
-        rc = st_err_set(err, ST_ENOMEM, "no memory to decide %u texts", n);
-    if (rc == 0)
-        rc = readout_raw_many(r, texts, lens, n, logp, ret_codes, err);
-    for (uint32_t i = 0; i < n && rc == 0; i++) {
-        if (ret_mass)
-            ret_mass[i] = (double)NAN;
-        if (ret_codes[i])
-            continue;
-        double mass = readout_combine(&r->opts, width, logp + i * stride, r->neutral,
-                                      ret_probs + (size_t)i * width);
-        if (ret_mass)
-            ret_mass[i] = mass;
-    }
-    st_free(logp);
-    return rc;
-}
-
-int readout_decide(readout *r, const char *text, size_t len, double *ret_probs,
-                   double *ret_mass, st_err *err)
-{
-    size_t stride = (size_t)r->opts.rotations * r->q->n_options;
-    int rc = need_neutral(r, err);
-    double *logp = rc == 0 ? st_alloc_n(stride, sizeof *logp) : NULL;
-    if (rc == 0 && !logp)
-        rc = st_err_set(err, ST_ENOMEM, "no memory for a decision");
-    if (rc == 0)
-        rc = readout_raw(r, text, len, logp, err);
-    if (rc == 0) {
-        double mass =
-            readout_combine(&r->opts, r->q->n_options, logp, r->neutral, ret_probs);
-        if (ret_mass)
-            *ret_mass = mass;
-    }
-    st_free(logp);
-    return rc;
-}
-
-int readout_cost(readout *r, const char *text, size_t len, uint64_t *ret_tokens,
-                 st_err *err)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; !r->names && i < r->opts.rotations; i++) {
-        view *v = &r->views[i];
-        tok_ids prompt = {0};
-        int rc = prompt_encode(&v->form, text, len, &prompt, err);
+    if (r->lm->keeps) {
+        int rc = neutral_digest(r, what, err);
+        double *known = rc == 0 ? st_alloc_n(n, sizeof *known) : NULL;
+        if (rc == 0 && !known)
+            rc = st_err_set(err, ST_ENOMEM, "no memory for a readout");
         if (rc)
             return rc;
-        size_t kept = v->base ? v->prefix.n : 0;
-        sum += prompt.n > kept ? prompt.n - kept : 1;
-        sum += options_n_nodes(v->replies);
-        tok_ids_done(&prompt);
+        if (engine_recall(r->lm->engine, what, known, (uint32_t)n)) {
+            r->neutral = known;
+            return 0;
+        }
+        st_free(known);
     }
-    *ret_tokens = sum;
-    return 0;
+    const readout_ask ask = {.text = neutral_text,
+                             .len = sizeof neutral_text - 1,
+                             .scores = true,
+                             .class = SCHED_INTERACTIVE,
+                             .done = neutral_came,
+                             .arg = r};
+    int rc = start(r, &ask, &handle, err);
+    r->asks_neutral = rc == 0;
+    return rc;
+}
+
+int readout_start(readout *r, const readout_ask *ask, uint64_t *ret_handle, st_err *err)
+{
+    readout_ask it = *ask;
+    if (!it.text) {
+        it.text = neutral_text;
+        it.len = sizeof neutral_text - 1;
+    }
+    int rc = readout_bind(r, err);
+    if (rc == 0 && !it.scores)
+        rc = need_neutral(r, err);
+    return rc ? rc : start(r, &it, ret_handle, err);
 }

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "expert/experts.h"
+#include "engine/sched.h"
 #include "expert/fit.h"
 #include "expert/neighbours.h"
 #include "expert/pool.h"
@@ -33,9 +34,9 @@
 
 enum { N = 90, K = 3, N_DEV = 30, TEXT = 96 };
 
-static const question_option options[] = {
+static const question_option choices[] = {
     {"card_lost", "a card that is gone"}, {"refund", NULL}, {"opening_hours", NULL}};
-static const question ask = {QUESTION_CHOICE, "What is it?", options, K, false};
+static const question ask = {QUESTION_CHOICE, "What is it?", choices, K, false};
 
 typedef struct example_rows {
     char text[N + N_DEV][TEXT];
@@ -527,7 +528,7 @@ static void other_contract_is_refused(void **state)
     question two = ask;
     two.n_options = 2;
     assert_int_equal(pool_new(a, CONTRACT, &two, NULL, 0, &p, NULL), ST_EMISMATCH);
-    question_option renamed[K] = {options[0], {"refunds", NULL}, options[2]};
+    question_option renamed[K] = {choices[0], {"refunds", NULL}, choices[2]};
     question other = ask;
     other.options = renamed;
     err = (st_err){0};
@@ -745,9 +746,9 @@ static void a_shared_prompt_changes_nothing(void **state)
     const uint32_t held = engine_free_pages(l->engine);
     float *again = read_in_prompt(l, texts); /* with the beginning that is there */
     assert_int_equal(engine_free_pages(l->engine), held);
-    assert_non_null(l->beginning);
-    seq_free(l->beginning);
-    l->beginning = NULL;
+    assert_non_null(l->begun[0].pin);
+    sched_prefix_unpin(l->sched, l->begun[0].pin);
+    l->begun[0].pin = NULL;
     while (seq_new(l->engine, &taken, NULL) == 0)
         ;
     float *whole = read_in_prompt(l, texts);
@@ -758,6 +759,41 @@ static void a_shared_prompt_changes_nothing(void **state)
     free(shared);
     free(again);
     free(whole);
+}
+
+/* The last few are remembered, pinned in the scheduler; older ones give their pages back.
+ */
+static void beginnings_are_remembered(void **state)
+{
+    enum { TEXTS = LM_BEGINNINGS + 2, TOKENS = 40 };
+    setup *s = *state;
+    const seq *first = NULL, *got = NULL;
+    int32_t ids[TEXTS][TOKENS];
+    st_err err = {0};
+    if (!with_models(s))
+        return;
+    lm *l = s->models[1].lm;
+    for (int i = 0; i < TEXTS; i++)
+        for (int k = 0; k < TOKENS; k++)
+            ids[i][k] = 3 + i + k % 5;
+    assert_int_equal(lm_beginning(l, ids[0], TOKENS, &first, &err), 0);
+    assert_int_equal(seq_len(first), TOKENS);
+    uint32_t one = engine_free_pages(l->engine);
+    for (int i = 1; i < TEXTS; i++) {
+        uint32_t before = engine_free_pages(l->engine);
+        assert_int_equal(lm_beginning(l, ids[i], TOKENS, &got, &err), 0);
+        assert_int_equal(seq_len(got), TOKENS);
+        assert_int_equal(engine_free_pages(l->engine) == before, i >= LM_BEGINNINGS);
+    }
+    uint32_t all = engine_free_pages(l->engine);
+    assert_int_equal(lm_beginning(l, ids[TEXTS - 1], TOKENS, &first, &err), 0);
+    assert_ptr_equal(first, got);
+    assert_int_equal(engine_free_pages(l->engine), all);
+    sched_stats stats;
+    sched_stats_get(l->sched, &stats);
+    assert_true(all < one && stats.pages_pinned > 0);
+    assert_int_equal(lm_beginning(l, ids[0], engine_n_ctx(l->engine), &got, NULL),
+                     ST_ELIMIT);
 }
 
 int main(void)
@@ -772,6 +808,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_text_is_refused, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(a_shared_prompt_changes_nothing, setup_new,
                                         setup_done),
+        cmocka_unit_test_setup_teardown(beginnings_are_remembered, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(bad_rows_are_refused, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(fit_can_be_stopped, setup_new, setup_done),
         cmocka_unit_test_setup_teardown(few_rows_fit, setup_new, setup_done),

@@ -597,6 +597,70 @@ static void queues_are_bounded(void **state)
     bed_done(&b);
 }
 
+typedef struct followed { /* a request, and one that is submitted when it has ended */
+    job first, second;
+    sched *s;
+    int rc;
+} followed;
+
+static void first_ended(void *arg, const sched_result *r)
+{
+    followed *f = arg;
+    f->first.n_done++;
+    f->first.code = r->end == SCHED_END_ERROR ? r->err->code : 0;
+    f->rc = sched_submit(f->s, &f->second.ask, &f->second.id, NULL);
+}
+
+static bool nothing_told(void *arg, const sched_token *t)
+{
+    (void)arg;
+    (void)t;
+    return true;
+}
+
+/* What follows a request that was accepted finds a place in a full queue, in one that is
+ * drained, and in none that is stopped. */
+static void what_follows_is_not_refused(void **state)
+{
+    enum { ROOM = 4 };
+    const sched_opts opts = {.max_requests = ROOM, .max_live = 2};
+    (void)state;
+    for (int round = 0; round < 4; round++) {
+        followed f[ROOM];
+        job more;
+        bed b;
+        bed_init(&b, small, 40, &opts);
+        for (uint32_t i = 0; i < ROOM; i++) {
+            f[i] = (followed){.s = b.s};
+            job_make(&b, &f[i].first, i + 1, 5, 2);
+            job_make(&b, &f[i].second, i + 1, 5, 2);
+            f[i].second.ask.follows = round != 1;
+            f[i].first.ask.generate.on_token = nothing_told;
+            f[i].first.ask.done = first_ended;
+            f[i].first.ask.arg = &f[i];
+            submit(b.s, &f[i].first);
+        }
+        job_make(&b, &more, 9, 5, 2);
+        assert_int_equal(sched_submit(b.s, &more.ask, &more.id, NULL), ST_EBUSY);
+        if (round == 2)
+            sched_drain(b.s);
+        if (round == 3)
+            sched_stop(b.s);
+        while (sched_step(b.s))
+            ;
+        for (uint32_t i = 0; i < ROOM; i++) {
+            assert_int_equal(f[i].first.n_done, 1);
+            assert_int_equal(f[i].first.code, round == 3 ? ST_ECANCELLED : 0);
+            if (round == 1) /* the queue was full when the first one ended */
+                assert_true(i > 0 || f[i].rc == ST_EBUSY);
+            else
+                assert_int_equal(f[i].rc, round == 3 ? ST_EBUSY : 0);
+            assert_int_equal(f[i].second.n_done, f[i].rc == 0);
+        }
+        bed_done(&b);
+    }
+}
+
 static void cancelled_requests_say_no_more(void **state)
 {
     const sched_opts opts = {.max_live = 2};
@@ -940,6 +1004,7 @@ int main(void)
         cmocka_unit_test(bulk_is_slow_and_never_still),
         cmocka_unit_test(work_is_told),
         cmocka_unit_test(queues_are_bounded),
+        cmocka_unit_test(what_follows_is_not_refused),
         cmocka_unit_test(cancelled_requests_say_no_more),
         cmocka_unit_test(callbacks_may_cancel),
         cmocka_unit_test(deadlines_end_requests),
