@@ -15,6 +15,7 @@
     X("Ask a model", run)                                                                \
     X("Ask a model", extract)                                                            \
     X("Ask a model", embed)                                                              \
+    X("Serve", serve)                                                                    \
     X("Look at models", inspect)                                                         \
     X("Look at models", tokenize)                                                        \
     X("Look at models", logits)                                                          \
