@@ -24,6 +24,7 @@
     X("Look at models", dequant)                                                         \
     X("Look at models", grammar)                                                         \
     X("Look at models", bench)                                                           \
+    X("Serve", key)                                                                      \
     X("About this program", completion)                                                  \
     X("About this program", man)                                                         \
     X("About this program", version)
