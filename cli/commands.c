@@ -16,6 +16,7 @@
     X("Ask a model", extract)                                                            \
     X("Ask a model", embed)                                                              \
     X("Serve", serve)                                                                    \
+    X("Serve", key)                                                                      \
     X("Look at models", inspect)                                                         \
     X("Look at models", tokenize)                                                        \
     X("Look at models", logits)                                                          \
@@ -24,7 +25,6 @@
     X("Look at models", dequant)                                                         \
     X("Look at models", grammar)                                                         \
     X("Look at models", bench)                                                           \
-    X("Serve", key)                                                                      \
     X("About this program", completion)                                                  \
     X("About this program", man)                                                         \
     X("About this program", version)
