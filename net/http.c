@@ -16,18 +16,6 @@ enum {
     OPTIONS = 24,
 };
 
-static void count_connection(void *cls, struct MHD_Connection *c, void **context,
-                             enum MHD_ConnectionNotificationCode code)
-{
-    http_server *s = cls;
-    (void)c;
-    (void)context;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        atomic_fetch_add(&s->n_connections, 1);
-    else
-        atomic_fetch_sub(&s->n_connections, 1);
-}
-
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')
@@ -66,6 +54,9 @@ static http_server *server_new(const http_opts *o)
     s->max_body = o->max_body ? o->max_body : 16u << 20;
     s->max_unsent = o->max_unsent ? o->max_unsent : 8u << 20;
     s->listen_fd = s->epoll_fd = s->wake_fd = -1;
+    s->request_us = (o->request_s ? o->request_s : 60) * UINT64_C(1000000);
+    s->silent_us = s->request_us + (o->idle_s ? o->idle_s : 30) * UINT64_C(1000000);
+    s->tls = o->tls_cert;
     s->needs_certificate = o->tls_client_ca;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -73,6 +64,7 @@ static http_server *server_new(const http_opts *o)
     pthread_cond_init(&s->fewer, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->slow_lock, NULL);
     pthread_mutex_init(&s->watch_lock, NULL);
     return s;
 }
@@ -82,6 +74,7 @@ static void server_free(http_server *s)
     if (s->listen_fd >= 0)
         close(s->listen_fd);
     pthread_mutex_destroy(&s->watch_lock);
+    pthread_mutex_destroy(&s->slow_lock);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->fewer);
     st_free(s);
@@ -128,7 +121,7 @@ static int wire_start(http_server *s, const http_opts *o, const tls_files *f, st
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, exchange_go_on, s, MHD_OPTION_ARRAY, items,
         MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, s, MHD_OPTION_NOTIFY_COMPLETED,
-        exchange_completed, s, MHD_OPTION_NOTIFY_CONNECTION, count_connection, s,
+        exchange_completed, s, MHD_OPTION_NOTIFY_CONNECTION, conn_changed, s,
         MHD_OPTION_UNESCAPE_CALLBACK, decode, NULL, MHD_OPTION_END);
     if (!s->daemon)
         return st_err_set(err, errno == ENOMEM ? ST_ENOMEM : ST_EIO,

@@ -9,7 +9,8 @@
  * client is gone; after that it must not be touched.
  *
  * A client that shuts down its sending side has hung up.  What the wire cannot read (a
- * broken head, a head that is too large) it answers itself.
+ * broken head, one that is too large, a request that takes too long to arrive) it answers
+ * itself, with a line of text.
  *
  * libmicrohttpd does the wire: epoll, keep-alive, chunks, TLS.
  *
@@ -36,7 +37,7 @@ typedef struct http_opts {
     size_t max_header;         /* 0: 32 KiB; 431 */
     size_t max_body;           /* 0: 16 MiB; HTTP_FAULT_TOO_LARGE */
     uint32_t idle_s;           /* 0: 30; of silence inside a request or between two */
-    uint32_t request_s;        /* 0: 60; for a whole request to arrive: HTTP_FAULT_SLOW */
+    uint32_t request_s;        /* 0: 60; for a whole request to arrive: 408 */
     size_t max_unsent;         /* 0: 8 MiB; of a stream that its client does not read */
     void (*on_request)(void *arg, http_exchange *x);
     void *arg;
@@ -45,7 +46,6 @@ typedef struct http_opts {
 typedef enum http_fault { /* of a request that did not arrive whole */
                           HTTP_FAULT_NONE,
                           HTTP_FAULT_TOO_LARGE, /* its body: 413 */
-                          HTTP_FAULT_SLOW,      /* 408 */
                           HTTP_FAULT_MEMORY,    /* none left for its body: 503 */
 } http_fault;
 

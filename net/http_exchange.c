@@ -54,6 +54,7 @@ void *exchange_begin(void *cls, const char *uri, struct MHD_Connection *c)
     x->connection = c;
     x->fd = info->connect_fd;
     x->arrived_us = st_clock_us();
+    conn_enter(x->server, c, CONN_ARRIVING);
     st_buf_init(&x->body, x->server->max_body + 1);
     st_buf_init(&x->out, x->server->max_unsent);
     return x;
@@ -130,9 +131,12 @@ static enum MHD_Result refuse(struct MHD_Connection *c, unsigned status, const c
     return result;
 }
 
-static void hand_over(http_exchange *x)
+/* False: the time for it to arrive is over. */
+static bool hand_over(http_exchange *x)
 {
     http_server *s = x->server;
+    if (!conn_enter(s, x->connection, CONN_ANSWERING))
+        return false;
     x->handed = true;
     exchange_ref(x); /* the owner's */
     pthread_mutex_lock(&s->lock);
@@ -140,6 +144,7 @@ static void hand_over(http_exchange *x)
     s->n_busy++;
     pthread_mutex_unlock(&s->lock);
     s->on_request(s->arg, x);
+    return true;
 }
 
 /* Queue the answer, or wait for it. */
@@ -180,8 +185,7 @@ static enum MHD_Result first(http_exchange *x, struct MHD_Connection *c, const c
     if (!length || strtoull(length, NULL, 10) <= s->max_body)
         return MHD_YES;
     x->fault = HTTP_FAULT_TOO_LARGE;
-    hand_over(x);
-    return settle(x, c);
+    return hand_over(x) ? settle(x, c) : MHD_NO;
 }
 
 /* A piece of the body.  What is too large is read on for a while, because an answer can
@@ -216,8 +220,8 @@ enum MHD_Result exchange_go_on(void *cls, struct MHD_Connection *c, const char *
         *size = 0;
         return result;
     }
-    if (!x->handed)
-        hand_over(x);
+    if (!x->handed && !hand_over(x))
+        return MHD_NO;
     return settle(x, c);
 }
 
@@ -234,9 +238,9 @@ void exchange_completed(void *cls, struct MHD_Connection *c, void **context,
 {
     http_server *s = cls;
     http_exchange *x = *context;
-    (void)c;
     (void)why;
     *context = NULL;
+    conn_enter(s, c, CONN_IDLE);
     if (!x)
         return;
     bool handed = x->handed;

@@ -25,6 +25,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+typedef struct http_conn http_conn;
+
 struct http_server {
     struct MHD_Daemon *daemon;
     void (*on_request)(void *arg, http_exchange *x);
@@ -33,6 +35,7 @@ struct http_server {
     size_t max_unsent;
     uint64_t request_us;
     uint64_t silent_us; /* longest that a connection may take to begin a request */
+    bool tls;
     bool needs_certificate;
     uint16_t port;
     atomic_uint n_connections;
@@ -43,11 +46,15 @@ struct http_server {
     uint32_t n_owned;     /* exchanges that an answer is due for */
     uint32_t n_busy;      /* exchanges that were handed over and are not completed */
 
+    pthread_mutex_t slow_lock; /* the list, and all that is in it */
+    http_conn *conns;
+
     pthread_mutex_t watch_lock; /* the rest; also x->watched */
     pthread_t watcher;
     bool watching;
     bool stop;
     bool paused;   /* no accepting for a moment: no descriptors are left */
+    bool fresh;    /* connections were accepted since conns_check */
     int listen_fd; /* -1: accepts no more */
     int epoll_fd;
     int wake_fd; /* eventfd */
@@ -135,6 +142,21 @@ void watch_stop(http_server *s);
 void watch_quiesce(http_server *s);
 void watch_add(http_exchange *x);    /* x->lock held */
 void watch_remove(http_exchange *x); /* x->lock held */
+
+/* ---- http_slow.c ---- */
+
+/* Of the wire, when a connection opens and when it closes. */
+void conn_changed(void *cls, struct MHD_Connection *c, void **context,
+                  enum MHD_ConnectionNotificationCode code);
+typedef enum conn_phase {
+    CONN_IDLE,     /* nothing of a request is there */
+    CONN_ARRIVING, /* a request has begun */
+    CONN_ANSWERING,
+} conn_phase;
+/* The connection is in this phase from now on.  False: its time was over just before. */
+bool conn_enter(http_server *s, struct MHD_Connection *c, conn_phase phase);
+/* End what takes too long; true: there are connections to look at again. */
+bool conns_check(http_server *s);
 
 /* ---- http_listen.c ---- */
 

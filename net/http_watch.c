@@ -1,5 +1,5 @@
-/* net/http_watch.c - the watching thread: accepts connections, and notices clients that
- * hang up while their answer is awaited.
+/* net/http_watch.c - the watching thread: accepts connections, notices clients that hang
+ * up while their answer is awaited, and has an eye on slow ones (http_slow.c).
  *
  * The wire does not look at a suspended connection, so its socket is in this thread's
  * epoll set from the moment of suspending until just before resuming.  The set is only
@@ -21,6 +21,7 @@
 enum {
     EVENTS = 64,
     ACCEPTS = 64,   /* before others have their turn */
+    CHECK_MS = 500, /* between two looks for what takes too long */
     PAUSE_MS = 100, /* of accepting, when no descriptors are left */
 };
 
@@ -78,6 +79,7 @@ static void accept_some(http_server *s)
         }
         int one = 1; /* events leave as they come */
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        s->fresh = true;
         MHD_add_connection(s->daemon, fd, (struct sockaddr *)&from, len);
     }
 }
@@ -121,8 +123,13 @@ static void *watch(void *arg)
             exchange_gone(gone[i]);
             exchange_unref(gone[i]);
         }
+        int wait_ms = conns_check(s) ? CHECK_MS : -1;
         pthread_mutex_lock(&s->watch_lock);
-        int wait_ms = s->paused ? PAUSE_MS : -1;
+        if (s->paused)
+            wait_ms = PAUSE_MS;
+        else if (s->fresh)
+            wait_ms = CHECK_MS; /* the wire may not have announced it yet */
+        s->fresh = false;
         pthread_mutex_unlock(&s->watch_lock);
         struct pollfd set = {.fd = s->epoll_fd, .events = POLLIN};
         poll(&set, 1, wait_ms);

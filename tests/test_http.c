@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <time.h>
 
 enum { QUEUE = 256, SMALL_BODY = 64 << 10, SMALL_UNSENT = 256 << 10 };
 
@@ -561,6 +562,54 @@ static void noise_does_not_disturb(void **state)
     place_close(&p);
 }
 
+static void requests_have_to_arrive_in_time(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"POST /quick HTTP/1.1\r\n", "Host: h\r\n",
+                                        "Content-Length: 9\r\n\r\n", "123", "456"};
+    enum { PARTS = 5 };
+    place p;
+    place_open(&p, (http_opts){.idle_s = 60, .request_s = 1});
+    client c[PARTS];
+    for (int i = 0; i < PARTS; i++) { /* each stops somewhere else */
+        c[i] = client_open(p.port);
+        for (int k = 0; k <= i; k++)
+            client_say(&c[i], parts[k]);
+    }
+    client waits = client_open(p.port); /* this one is only answered slowly */
+    client_say(&waits, "GET /w HTTP/1.1\r\nHost: h\r\n\r\n");
+    http_exchange *x = take(&p);
+    for (int i = 0; i < PARTS; i++) {
+        client_answer a = client_read(&c[i]);
+        assert_int_equal(a.status, 408);
+        assert_string_equal(a.body, "the request took too long to get here.\n");
+        assert_false(client_more(&c[i]));
+        client_close(&c[i]);
+    }
+    reply(x, 200, "ok");
+    assert_int_equal(client_read(&waits).status, 200);
+    client_close(&waits);
+    place_close(&p);
+}
+
+/* A byte now and then keeps a connection from being silent, but not for ever. */
+static void a_drip_is_ended(void **state)
+{
+    (void)state;
+    place p;
+    place_open(&p, (http_opts){.idle_s = 1, .request_s = 1});
+    client c = client_open(p.port);
+    bool open = true;
+    for (int i = 0; i < 600 && open; i++) {
+        struct timespec some = {.tv_nsec = 100 * 1000 * 1000};
+        nanosleep(&some, NULL);
+        open = client_send(&c, "G", 1);
+    }
+    assert_false(open);
+    client_close(&c);
+    place_close(&p);
+}
+
 /* ---- many at once ---- */
 
 typedef struct crowd {
@@ -734,6 +783,8 @@ int main(void)
         ONE(a_body_just_fits),
         ONE(what_can_be_read_in_two_ways_is_refused),
         cmocka_unit_test(noise_does_not_disturb),
+        cmocka_unit_test(requests_have_to_arrive_in_time),
+        cmocka_unit_test(a_drip_is_ended),
         ONE(connections_are_kept),
         cmocka_unit_test(one_connection_more_is_closed),
         cmocka_unit_test(closing_waits_for_answers),
