@@ -235,9 +235,6 @@ static bool arrived_whole(call *c)
     case HTTP_FAULT_TOO_LARGE:
         refuse(c, PROBLEM_TOO_LARGE, "the body has more bytes than the server takes");
         return false;
-    case HTTP_FAULT_SLOW:
-        refuse(c, PROBLEM_SLOW, "the request took too long to arrive");
-        return false;
     case HTTP_FAULT_MEMORY:
         c->lost_header = true; /* as where memory runs out anywhere: 503 */
         refuse(c, PROBLEM_SERVER, "no memory for the body");
