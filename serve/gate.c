@@ -50,15 +50,33 @@ static bool is_localhost(const char *host)
            (len > n && strcasecmp(host + len - n, suffix) == 0);
 }
 
-int gate_check_listen(const settings *s, st_err *err)
+/* The address that a socket listens on as text; "" for one that has none. */
+static void socket_address(int fd, char ret_host[HOST_MAX])
 {
-    char host[HOST_MAX];
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    ret_host[0] = '\0';
+    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
+        return;
+    if (at.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&at)->sin_addr, ret_host, HOST_MAX);
+    if (at.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&at)->sin6_addr, ret_host, HOST_MAX);
+}
+
+int gate_check_listen(const settings *s, int fd, st_err *err)
+{
+    char host[HOST_MAX] = "";
     if (s->api_keys || s->api_key || s->no_auth || s->tls_client_ca)
         return 0;
-    if (host_of(s->listen, host) && (is_loopback_address(host) || is_localhost(host)))
+    if (fd >= 0)
+        socket_address(fd, host);
+    else if (!host_of(s->listen, host))
+        host[0] = '\0';
+    if (is_loopback_address(host) || is_localhost(host))
         return 0;
-    st_err_set(err, ST_EINVAL,
-               "--listen %s is open to other machines, and there are no keys", s->listen);
+    st_err_set(err, ST_EINVAL, "%s is open to other machines, and there are no keys",
+               fd >= 0 ? "the socket that was handed over" : s->listen);
     st_err_hint(err, "make one with 'stint key new' and give --api-keys FILE; listen on "
                      "127.0.0.1; or say --no-auth");
     return ST_EINVAL;

@@ -11,8 +11,9 @@
 #define SERVE_GATE_H
 #include "serve/call_priv.h"
 
-/* May one listen there without keys?  ST_EINVAL with a hint. */
-ST_NODISCARD int gate_check_listen(const settings *s, st_err *err);
+/* May one listen there without keys?  `fd` is a socket that was handed over, -1: what the
+ * settings say.  ST_EINVAL with a hint. */
+ST_NODISCARD int gate_check_listen(const settings *s, int fd, st_err *err);
 
 /* Fill c->who; what is wrong goes to `out`. */
 void gate_enter(call *c, scope need, problems *out);

@@ -9,6 +9,7 @@
 #include "serve/serve.h"
 
 #include "base/clock.h"
+#include "net/notify.h"
 #include "serve/serve_open.h"
 #include <pthread.h>
 #include <signal.h>
@@ -41,6 +42,14 @@ static void signals_let_kill(void)
     pthread_sigmask(SIG_UNBLOCK, &ends, NULL);
 }
 
+/* Tell the service manager, if there is one. */
+static void tell(const server *s, notify_word word)
+{
+    st_err err = {0};
+    if (notify_send(word, NULL, &err) < 0)
+        log_failure(&s->log, LOG_WARNING, "notify", &err);
+}
+
 static void reload_job(crew_job *job)
 {
     server *s = (server *)((char *)job - offsetof(server, reload));
@@ -48,10 +57,12 @@ static void reload_job(crew_job *job)
     do {
         st_err err = {0};
         seen = atomic_load(&s->n_reloads);
+        tell(s, NOTIFY_RELOADING);
         if (server_reload(s, &err) < 0)
             log_failure(&s->log, LOG_ERROR, "reload", &err);
         else
             log_event(&s->log, LOG_INFO, "reloaded", "what has changed is loaded again");
+        tell(s, NOTIFY_READY);
     } while (atomic_fetch_sub(&s->n_reloads, seen) != seen);
 }
 
@@ -95,13 +106,28 @@ static int drain(server *s, st_err *err)
     return ST_ETIMEOUT;
 }
 
+/* The next signal; 0: none came before it was time to say that all is well. */
+static int signal_next(const signals *g, uint64_t watchdog_us)
+{
+    const struct timespec most = {.tv_sec = (time_t)(watchdog_us / 1000000),
+                                  .tv_nsec = (long)(watchdog_us % 1000000) * 1000};
+    int signal_no = 0;
+    if (watchdog_us > 0)
+        signal_no = sigtimedwait(&g->all, NULL, &most);
+    else
+        sigwait(&g->all, &signal_no);
+    return signal_no > 0 ? signal_no : 0;
+}
+
 static void serve_until_told(server *s, const signals *g)
 {
-    for (int signal_no = 0; signal_no != SIGTERM && signal_no != SIGINT;) {
-        if (sigwait(&g->all, &signal_no) != 0)
-            continue;
-        if (signal_no == SIGHUP)
+    uint64_t watchdog_us = notify_watchdog_us();
+    for (int got = 0; got != SIGTERM && got != SIGINT;) {
+        got = signal_next(g, watchdog_us);
+        if (got == SIGHUP)
             reload_ask(s);
+        if (watchdog_us > 0 && server_is_live(s))
+            tell(s, NOTIFY_WATCHDOG);
     }
 }
 
@@ -118,8 +144,10 @@ static int run(server *s, const settings *set, const signals *g, st_err *err)
     crew_go(s->crew);
     crew_go(s->movers);
     log_event(&s->log, LOG_INFO, "ready", "requests are answered");
+    tell(s, NOTIFY_READY);
     serve_until_told(s, g);
     signals_let_kill();
+    tell(s, NOTIFY_STOPPING);
     return drain(s, err);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "net/inherit.h"
 #include "serve/gate.h"
 #include <sodium/core.h>
 #include <sodium/randombytes.h>
@@ -35,12 +36,12 @@ static int hub_make(server *s, st_err *err)
     return hub_new(&opts, &s->hub, err);
 }
 
-static int http_make(server *s, st_err *err)
+static int http_make(server *s, int fd, st_err *err)
 {
     const settings *set = s->settings;
     const http_opts opts = {
         .listen = set->listen,
-        .fd = -1,
+        .fd = fd,
         .tls_cert = set->tls_cert,
         .tls_key = set->tls_key,
         .tls_client_ca = set->tls_client_ca,
@@ -56,9 +57,9 @@ static int http_make(server *s, st_err *err)
 int server_open(server *s, const settings *set, st_err *err)
 {
     unsigned n = st_cpu_count();
-    int rc = gate_check_listen(set, err);
+    int fd, rc = inherit_socket(&fd, err);
     s->settings = set;
-    if (rc < 0)
+    if (rc < 0 || (rc = gate_check_listen(set, fd, err)) < 0)
         return rc;
     if (sodium_init() < 0)
         return st_err_set(err, ST_EIO, "no source of random numbers");
@@ -76,7 +77,7 @@ int server_open(server *s, const settings *set, st_err *err)
         (rc = crew_new(n, (uint32_t)set->max_waiting, &s->crew, err)) < 0 ||
         (rc = crew_new(1, MOST_MOVES, &s->movers, err)) < 0)
         return rc;
-    return http_make(s, err);
+    return http_make(s, fd, err);
 }
 
 void server_wait_calls(server *s)

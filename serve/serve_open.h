@@ -5,7 +5,8 @@
 #define SERVE_SERVE_OPEN_H
 #include "serve/server_priv.h"
 
-/* Listens when it returns, and has nothing loaded.  Also what failed is closed. */
+/* Listens when it returns, and has nothing loaded.  No thread may run yet.  Also what
+ * failed is closed. */
 ST_NODISCARD int server_open(server *s, const settings *set, st_err *err);
 /* What the settings name, then what was kept. */
 ST_NODISCARD int server_load(server *s, st_err *err);

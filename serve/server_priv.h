@@ -54,6 +54,8 @@ static inline server_state server_state_get(server *s)
 /* What http hands over: finds the route, checks, and has the wire handle it. */
 void dispatch(void *arg, http_exchange *x);
 
+/* Do models that have work get on with it? */
+bool server_is_live(server *s);
 /* Read keys, and all that has changed on disk, again (movers' thread).  The first failure
  * is the error; what failed stays as it was. */
 ST_NODISCARD int server_reload(server *s, st_err *err);

@@ -8,11 +8,16 @@
 /* A step takes milliseconds, loading is no step: nothing good takes this long. */
 static const uint64_t MOST_STALLED_US = 10000000;
 
-static const char *live_status(call *c)
+bool server_is_live(server *s)
 {
     hub_stats stats;
-    hub_stats_get(call_hub(c), &stats);
-    return stats.stalled_us > MOST_STALLED_US ? "stalled" : NULL;
+    hub_stats_get(s->hub, &stats);
+    return stats.stalled_us <= MOST_STALLED_US;
+}
+
+static const char *live_status(call *c)
+{
+    return server_is_live(call_server(c)) ? NULL : "stalled";
 }
 
 static const char *ready_status(call *c)

@@ -75,9 +75,16 @@ enum { SERVED_WORDS = 48 };
 static inline void served_spawn(served *s, const char *const *words)
 {
     const char *exe = getenv("STINT_EXE");
-    const char *argv[SERVED_WORDS] = {exe, "serve", "--listen", "127.0.0.1:0"};
-    unsigned n = 4;
+    const char *argv[SERVED_WORDS] = {exe, "serve"};
+    unsigned n = 2;
+    bool listens = false;
     assert_non_null(exe);
+    for (unsigned i = 0; words[i]; i++)
+        listens |= strcmp(words[i], "--listen") == 0;
+    if (!listens) {
+        argv[n++] = "--listen";
+        argv[n++] = "127.0.0.1:0";
+    }
     while (*words && n < SERVED_WORDS - 1)
         argv[n++] = *words++;
     *s = (served){0};
@@ -146,7 +153,7 @@ static inline int served_stop(served *s, int with)
 {
     assert_int_equal(kill(s->pid, with), 0);
     int status = served_wait(s);
-    if (status != 0) {
+    if (status != 0 && with != SIGKILL) {
         char *log = served_log(s);
         print_message("%s\n", log);
         st_free(log);

@@ -41,20 +41,245 @@ static void error_is(answer *a, int status, const char *code)
     answer_done(a);
 }
 
+static void status_is(uint16_t port, const char *method, const char *path,
+                      const char *headers, const char *body, int status)
+{
+    answer a = ask_once(port, method, path, headers, body);
+    if (a.status != status)
+        fail_msg("%s %s: %d %s, not %d", method, path, a.status, a.body, status);
+    answer_done(&a);
+}
+
 static void health_and_models(void **state)
 {
     served s;
     (void)state;
     needs_model();
-    served_start(&s, (const char *const[]){"--model", model, NULL});
-    answer a = ask_once(s.port, "GET", "/health", NULL, NULL);
+    served_start(&s, (const char *const[]){"--model", model, "--model",
+                                           "second=" TINY_SOURCE, NULL});
+    status_is(s.port, "GET", "/health", NULL, NULL, 200);
+    status_is(s.port, "GET", "/livez", NULL, NULL, 200);
+    answer a = ask_once(s.port, "GET", "/v1/models", NULL, NULL);
     assert_int_equal(a.status, 200);
-    assert_string_equal(answer_text(&a, "status"), "ok");
+    assert_string_equal(answer_text(&a, "object"), "list");
+    assert_int_equal(json_array_size(answer_at(&a, "data")), 2);
+    assert_string_equal(answer_text(&a, "data.0.id"), "second");
+    assert_string_equal(answer_text(&a, "data.0.architecture.output_modalities.1"),
+                        "decisions");
+    assert_string_equal(answer_text(&a, "models.0.name"), "second");
+    answer_done(&a);
+    a = ask_once(s.port, "GET", "/v1/models/second", NULL, NULL);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(answer_text(&a, "object"), "model");
     answer_done(&a);
     a = ask_once(s.port, "GET", "/v1/models/nobody", NULL, NULL);
     error_is(&a, 404, "model_not_found");
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+}
+
+static void routes_and_methods(void **state)
+{
+    served s;
+    client c;
+    answer a;
+    (void)state;
+    served_start(&s, (const char *const[]){NULL});
     a = ask_once(s.port, "GET", "/nowhere", NULL, NULL);
     error_is(&a, 404, "unknown_url");
+    a = ask_once(s.port, "GET", "/v1/models/", NULL, NULL);
+    error_is(&a, 404, "unknown_url");
+    a = ask_once(s.port, "DELETE", "/v1/models", NULL, NULL);
+    assert_string_equal(answer_header(&a, "allow"), "GET, HEAD, OPTIONS");
+    error_is(&a, 405, "method_not_allowed");
+    a = ask_once(s.port, "OPTIONS", "/v1/admin/load", NULL, NULL);
+    assert_int_equal(a.status, 204);
+    assert_string_equal(answer_header(&a, "allow"), "POST, OPTIONS");
+    assert_null(answer_header(&a, "access-control-allow-origin"));
+    answer_done(&a);
+    c = client_open(s.port); /* one connection: nothing stands in between */
+    a = client_request(&c, "HEAD", "/health", "x-request-id: mine.1\r\n", NULL);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(answer_header(&a, "content-length"), "15");
+    assert_string_equal(answer_header(&a, "x-request-id"), "mine.1");
+    answer_done(&a);
+    a = client_request(&c, "GET", "/health", "x-request-id: no good\r\n", NULL);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(strncmp(answer_header(&a, "x-request-id"), "req-", 4), 0);
+    answer_done(&a);
+    client_close(&c);
+    assert_int_equal(served_stop(&s, SIGINT), 0);
+}
+
+#define LOAD "/v1/admin/load"
+
+static void bodies(void **state)
+{
+    static char deep[1000], large[5000];
+    served s;
+    answer a;
+    (void)state;
+    served_start(&s, (const char *const[]){"--max-body", "4096", NULL});
+    memset(deep, '[', 200);
+    memset(large, ' ', sizeof large - 1);
+    a = ask_once(s.port, "POST", LOAD, NULL, "{\"kind\":");
+    error_is(&a, 400, "invalid_json");
+    a = ask_once(s.port, "POST", LOAD, NULL, deep);
+    error_is(&a, 400, "invalid_json");
+    a = ask_once(s.port, "POST", LOAD, NULL, "");
+    error_is(&a, 400, "invalid_json");
+    a = ask_once(s.port, "POST", LOAD, NULL, large);
+    error_is(&a, 413, "request_too_large");
+    a = ask_once(s.port, "POST", LOAD, "content-type: text/plain\r\n", "{}");
+    error_is(&a, 415, "unsupported_media_type");
+    a = ask_once(s.port, "POST", "/v1/admin/reload", NULL, "{\"now\": true}");
+    error_is(&a, 400, "unknown_parameter");
+    a = ask_once(s.port, "POST", LOAD,
+                 "x-stint-class: fast\r\nx-stint-deadline-ms: 0\r\n",
+                 "{\"kind\": \"cat\", \"more\": 1}");
+    assert_int_equal(json_array_size(answer_at(&a, "error.errors")), 5);
+    assert_string_equal(answer_text(&a, "error.param"), "x-stint-deadline-ms");
+    error_is(&a, 400, "invalid_value");
+    a = ask_once(s.port, "POST", LOAD, NULL, "{\"kind\": \"adapter\", \"path\": \"x\"}");
+    assert_int_equal(json_array_size(answer_at(&a, "error.errors")), 2);
+    error_is(&a, 400, "missing_required_parameter");
+    a = ask_once(s.port, "POST", LOAD, NULL,
+                 "{\"kind\": \"model\", \"path\": \"/no/such.gguf\"}");
+    assert_string_equal(answer_text(&a, "error.param"), "path");
+    error_is(&a, 400, "invalid_value");
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+}
+
+static void hosts_and_addresses(void **state)
+{
+    served s;
+    char *log;
+    (void)state;
+    served_start(&s, (const char *const[]){NULL});
+    status_is(s.port, "GET", "/v1/models", "Host: [::1]:80\r\n", NULL, 200);
+    status_is(s.port, "GET", "/v1/models", "Host: 10.0.0.1\r\n", NULL, 200);
+    status_is(s.port, "GET", "/v1/models", "Host: stint.localhost:80\r\n", NULL, 200);
+    status_is(s.port, "GET", "/v1/models", "Host: evil.example\r\n", NULL, 403);
+    status_is(s.port, "GET", "/v1/models", "Host: localhost.evil.example\r\n", NULL, 403);
+    status_is(s.port, "GET", "/health", "Host: evil.example\r\n", NULL, 200);
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+
+    served_spawn(&s, (const char *const[]){"--listen", "0.0.0.0:0", NULL});
+    assert_int_equal(served_wait(&s), 2);
+    log = served_log(&s);
+    assert_non_null(strstr(log, "there are no keys"));
+    st_free(log);
+    unlink(s.log);
+}
+
+static void data_make(char path[64])
+{
+    snprintf(path, 64, "/tmp/stint-data-XXXXXX");
+    assert_non_null(mkdtemp(path));
+}
+
+static void data_drop(const char *path)
+{
+    char file[128];
+    snprintf(file, sizeof file, "%s/loaded.json", path);
+    unlink(file);
+    assert_int_equal(rmdir(path), 0);
+}
+
+/* What admin routes loaded is there again after a restart, and what they unloaded is
+ * not; a file that is gone is missed, and no reason not to start. */
+static void loads_are_kept(void **state)
+{
+    served s;
+    char data[64], body[256];
+    answer a;
+    (void)state;
+    needs_model();
+    data_make(data);
+    const char *const words[] = {"--data", data, NULL};
+    served_start(&s, words);
+    snprintf(body, sizeof body, "{\"kind\":\"model\",\"name\":\"a\",\"path\":\"%s\"}",
+             model);
+    a = ask_once(s.port, "POST", LOAD, NULL, body);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(answer_text(&a, "name"), "a");
+    assert_true(json_is_true(answer_at(&a, "kept")));
+    answer_done(&a);
+    status_is(s.port, "POST", LOAD, NULL,
+              "{\"kind\":\"model\",\"path\":\"" TINY_SOURCE "\"}", 200);
+    status_is(s.port, "POST", "/v1/admin/unload", NULL, "{\"name\":\"model-f32\"}", 200);
+    status_is(s.port, "POST", "/v1/admin/unload", NULL, "{\"name\":\"model-f32\"}", 404);
+    assert_int_equal(served_stop(&s, SIGKILL), -SIGKILL);
+
+    served_start(&s, words);
+    a = ask_once(s.port, "GET", "/v1/admin/loaded", NULL, NULL);
+    assert_int_equal(json_array_size(answer_at(&a, "data")), 1);
+    assert_string_equal(answer_text(&a, "data.0.name"), "a");
+    assert_true(answer_number(&a, "bytes") > 0);
+    answer_done(&a);
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+
+    char moved[80];
+    snprintf(moved, sizeof moved, "%s.away", model);
+    assert_int_equal(rename(model, moved), 0);
+    served_start(&s, words);
+    assert_true(served_logged(&s, "of loaded.json"));
+    status_is(s.port, "GET", "/v1/models/a", NULL, NULL, 404);
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+    assert_int_equal(rename(moved, model), 0);
+    data_drop(data);
+}
+
+static void damaged_data(void **state)
+{
+    static const char *const texts[] = {"",
+                                        "{",
+                                        "[]",
+                                        "{\"loaded\": 1}",
+                                        "{\"loaded\": [{\"kind\": \"model\"}]}",
+                                        "{\"loaded\": [], \"more\": 1}"};
+    served s;
+    char data[64], path[96];
+    (void)state;
+    data_make(data);
+    snprintf(path, sizeof path, "%s/loaded.json", data);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        FILE *out = fopen(path, "wb");
+        assert_non_null(out);
+        fputs(texts[i], out);
+        assert_int_equal(fclose(out), 0);
+        served_spawn(&s, (const char *const[]){"--data", data, NULL});
+        assert_int_equal(served_wait(&s), 5);
+        assert_true(served_logged(&s, "loaded.json"));
+        unlink(s.log);
+    }
+    data_drop(data);
+}
+
+/* A start that fails answers those who came early, and says why. */
+static void start_that_fails(void **state)
+{
+    served s;
+    (void)state;
+    served_spawn(&s, (const char *const[]){"--model", "/no/such.gguf", NULL});
+    assert_int_equal(served_wait(&s), 7);
+    assert_true(served_logged(&s, "/no/such.gguf"));
+    unlink(s.log);
+    served_spawn(&s, (const char *const[]){"--adapter", "x=y", NULL});
+    assert_int_equal(served_wait(&s), 2);
+    unlink(s.log);
+}
+
+static void reload_by_signal(void **state)
+{
+    served s;
+    (void)state;
+    needs_model();
+    served_start(&s, (const char *const[]){"--model", model, NULL});
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(kill(s.pid, SIGHUP), 0);
+    while (!served_logged(&s, "\"reloaded\""))
+        served_pause();
+    status_is(s.port, "GET", "/v1/models", NULL, NULL, 200);
     assert_int_equal(served_stop(&s, SIGTERM), 0);
 }
 
@@ -62,6 +287,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(health_and_models),
+        cmocka_unit_test(routes_and_methods),
+        cmocka_unit_test(bodies),
+        cmocka_unit_test(hosts_and_addresses),
+        cmocka_unit_test(loads_are_kept),
+        cmocka_unit_test(damaged_data),
+        cmocka_unit_test(start_that_fails),
+        cmocka_unit_test(reload_by_signal),
     };
     return cmocka_run_group_tests(tests, model_make, model_drop);
 }
