@@ -255,6 +255,71 @@ static void damaged_data(void **state)
     data_drop(data);
 }
 
+enum { KEY_MAX = 80 };
+
+/* A key made by `stint key new`, as a header that shows it. */
+static void key_make(const char *file, const char *words, char ret_header[KEY_MAX + 32])
+{
+    char line[512], key[KEY_MAX] = "";
+    snprintf(line, sizeof line, "'%s' key new --api-keys '%s' %s", getenv("STINT_EXE"),
+             file, words);
+    FILE *pipe = popen(line, "r");
+    assert_non_null(pipe);
+    assert_non_null(fgets(key, sizeof key, pipe));
+    assert_int_equal(pclose(pipe), 0);
+    key[strcspn(key, "\n")] = '\0';
+    snprintf(ret_header, KEY_MAX + 32, "Authorization: Bearer %s\r\n", key);
+}
+
+static void keys_and_scopes(void **state)
+{
+    served s;
+    char file[64], ci[KEY_MAX + 32], chief[KEY_MAX + 32], few[KEY_MAX + 32], cut[KEY_MAX];
+    answer a;
+    (void)state;
+    needs_model();
+    snprintf(file, sizeof file, "/tmp/stint-keys-%d", (int)getpid());
+    key_make(file, "--name ci", ci);
+    key_make(file, "--name chief --role admin", chief);
+    key_make(file, "--name few --tasks other", few);
+    served_start(&s, (const char *const[]){"--api-keys", file, "--model", model,
+                                           "--model", "other=" TINY_SOURCE, "--listen",
+                                           "0.0.0.0:0", NULL});
+    status_is(s.port, "GET", "/health", NULL, NULL, 200);
+    a = ask_once(s.port, "GET", "/v1/models", NULL, NULL);
+    assert_string_equal(answer_header(&a, "www-authenticate"), "Bearer");
+    error_is(&a, 401, "invalid_api_key");
+    a = ask_once(s.port, "GET", "/v1/models", "Authorization: Basic eDp5\r\n", NULL);
+    error_is(&a, 401, "invalid_api_key");
+    a = ask_once(s.port, "GET", "/v1/models", "Authorization: Bearer sk-none\r\n", NULL);
+    error_is(&a, 401, "invalid_api_key");
+    snprintf(cut, sizeof cut, "%.*s\r\n", (int)strlen(ci) - 3, ci);
+    a = ask_once(s.port, "GET", "/v1/models", cut, NULL);
+    error_is(&a, 401, "invalid_api_key");
+    /* who may not is told so before anything of the body is judged */
+    a = ask_once(s.port, "POST", LOAD, ci, "{\"kind\":");
+    error_is(&a, 403, "insufficient_permissions");
+    a = ask_once(s.port, "POST", LOAD, chief, "{\"kind\":");
+    error_is(&a, 400, "invalid_json");
+    a = ask_once(s.port, "GET", "/v1/models", ci, NULL);
+    assert_int_equal(json_array_size(answer_at(&a, "data")), 2);
+    answer_done(&a);
+    a = ask_once(s.port, "GET", "/v1/models", few, NULL);
+    assert_int_equal(json_array_size(answer_at(&a, "data")), 1);
+    assert_string_equal(answer_text(&a, "data.0.id"), "other");
+    answer_done(&a);
+
+    /* a key that is made later counts from the reload on */
+    char late[KEY_MAX + 32];
+    key_make(file, "--name late", late);
+    status_is(s.port, "GET", "/v1/models", late, NULL, 401);
+    status_is(s.port, "POST", "/v1/admin/reload", chief, NULL, 200);
+    status_is(s.port, "GET", "/v1/models", late, NULL, 200);
+    assert_false(served_logged(&s, "sk-stint-"));
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+    unlink(file);
+}
+
 /* A start that fails answers those who came early, and says why. */
 static void start_that_fails(void **state)
 {
@@ -293,6 +358,7 @@ int main(void)
         cmocka_unit_test(loads_are_kept),
         cmocka_unit_test(damaged_data),
         cmocka_unit_test(start_that_fails),
+        cmocka_unit_test(keys_and_scopes),
         cmocka_unit_test(reload_by_signal),
     };
     return cmocka_run_group_tests(tests, model_make, model_drop);
