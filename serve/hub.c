@@ -272,6 +272,7 @@ void hub_stats_get(hub *h, hub_stats *ret_stats)
         all.retry_us += s.retry_us;
         all.bytes += c->bytes;
     }
+    all.waiting += h->n_asks;
     pthread_mutex_unlock(&h->lock);
     all.stalled_us = beat != 0 && now > beat ? now - beat : 0;
     *ret_stats = all;

@@ -93,15 +93,17 @@ int hub_use_publish(hub_use *u, char *ret_name, st_err *err)
     pthread_mutex_lock(&h->lock);
     hub_use **at = name_place(h, u->name), *old = *at;
     bool there = old && strcmp(old->name, u->name) == 0;
-    if (h->draining || (there && old->kind != u->kind)) {
-        bool draining = h->draining;
+    int rc = 0;
+    if (h->draining)
+        rc = st_err_set(err, ST_EBUSY, "going down: nothing more is loaded");
+    else if (there && old->kind != u->kind)
+        rc = st_err_set(err, ST_EINVAL, "the name '%s' is taken", u->name);
+    if (rc < 0) {
         hub_use_unref(u);
         pthread_mutex_unlock(&h->lock);
-        if (draining)
-            return st_err_set(err, ST_EBUSY, "going down: nothing more is loaded");
-        st_err_set(err, ST_EINVAL, "the name '%s' is taken", u->name);
-        st_err_hint(err, "unload what has it, or give another name");
-        return ST_EINVAL;
+        if (rc == ST_EINVAL)
+            st_err_hint(err, "unload what has it, or give another name");
+        return rc;
     }
     u->next = there ? old->next : old;
     *at = u;
