@@ -80,6 +80,27 @@ ST_NODISCARD int toolcalls_read(const toolset *set, const toolcall_format *forma
                                 const char *text, size_t len, toolcalls *ret,
                                 st_err *err);
 void toolcalls_done(toolcalls *calls);
+/* What is certain of an answer that grammar_tools holds and that is still being made. */
+typedef struct toolcalls_seen { /* zeroes to begin with; kept between calls */
+    size_t begin, end;          /* of the content that will stay */
+    bool begun;                 /* calls have: the content is whole; */
+    size_t calls;               /* and where they begin */
+} toolcalls_seen;
+/* text[0, len) has grown since the last look. */
+void toolcalls_look(const toolcall_format *format, const char *text, size_t len,
+                    toolcalls_seen *seen);
+
+typedef struct toolcall_part { /* points into the text */
+    const char *name, *id, *arguments;
+    size_t name_len, id_len, arguments_len; /* arguments: as far as they are there */
+    bool named; /* the name, and the id where the format writes one, are whole */
+    bool whole; /* the arguments too */
+} toolcall_part;
+/* The call that begins at *at (from `seen` for the first, then as the last whole one left
+ * it).  False: none begins there yet.  *at moves on behind a whole one. */
+bool toolcalls_part(const toolcall_format *format, const char *text, size_t len,
+                    const toolcalls_seen *seen, size_t *at, toolcall_part *ret);
+
 /* Append the text that the format has for them: what toolcalls_read reads. */
 ST_NODISCARD int toolcalls_write(const toolcall_format *format, const toolcalls *calls,
                                  st_buf *out, st_err *err);
