@@ -104,7 +104,7 @@ int called_encode(const called *c, const lm *l, const json_t *messages, tok_ids 
                   st_err *err)
 {
     const chat_tools with = {.tools = c->tools, .set = c->set, .format = c->format};
-    return chat_encode(l, messages, &with, ids, err);
+    return chat_encode(l, messages, &with, NULL, ids, err);
 }
 
 /* Calls as OpenAI's API has them.  An id that the model did not write is its number in

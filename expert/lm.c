@@ -161,9 +161,15 @@ int lm_render(const lm *l, const json_t *messages, const json_t *tools,
 int lm_chat(const lm *l, const json_t *messages, const json_t *tools, tok_ids *ids,
             st_err *err)
 {
+    return lm_chat_with(l, messages, tools, NULL, ids, err);
+}
+
+int lm_chat_with(const lm *l, const json_t *messages, const json_t *tools,
+                 const json_t *more, tok_ids *ids, st_err *err)
+{
     tmpl_out out;
     tmpl_out_init(&out);
-    int rc = lm_render(l, messages, tools, NULL, 0, &out, err);
+    int rc = lm_render(l, messages, tools, more, 0, &out, err);
     if (rc == 0)
         rc = tok_encode_marked(l->tok, out.text.data,
                                (const unsigned char *)out.marks.data, out.text.len,

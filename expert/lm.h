@@ -66,6 +66,9 @@ ST_NODISCARD int lm_prompt(const lm *l, const char *system, const char *user,
  * ST_EUNSUPPORTED when the model has no chat template. */
 ST_NODISCARD int lm_chat(const lm *l, const json_t *messages, const json_t *tools,
                          tok_ids *ids, st_err *err);
+/* The same with `more` as in lm_render. */
+ST_NODISCARD int lm_chat_with(const lm *l, const json_t *messages, const json_t *tools,
+                              const json_t *more, tok_ids *ids, st_err *err);
 
 /* The text of the same and where each byte comes from, not yet encoded.  `more`: further
  * variables, such as {"enable_thinking": false}; NULL: none.  `now_unix` is the date that

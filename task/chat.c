@@ -182,8 +182,8 @@ static int turns_to_text(json_t *turns, const chat_tools *with, st_err *err)
 }
 
 /* The functions lead the system turn, or where the model has none the user's. */
-static int told_encode(const lm *l, json_t *turns, const chat_tools *with, tok_ids *ids,
-                       st_err *err)
+static int told_encode(const lm *l, json_t *turns, const chat_tools *with,
+                       const json_t *more, tok_ids *ids, st_err *err)
 {
     st_buf head;
     st_err first = {0};
@@ -191,7 +191,7 @@ static int told_encode(const lm *l, json_t *turns, const chat_tools *with, tok_i
     st_buf_init(&head, SIZE_MAX / 2);
     int rc = turns_to_text(turns, with, err);
     if (rc == 0 && toolset_is_none(with->set)) {
-        rc = lm_chat(l, turns, NULL, ids, err);
+        rc = lm_chat_with(l, turns, NULL, more, ids, err);
         goto out;
     }
     if (rc == 0)
@@ -202,11 +202,11 @@ static int told_encode(const lm *l, json_t *turns, const chat_tools *with, tok_i
         rc = head_put(led, "system", head.data, err);
     if (rc < 0)
         goto out;
-    rc = lm_chat(l, led, NULL, ids, &first);
+    rc = lm_chat_with(l, led, NULL, more, ids, &first);
     if (rc == ST_ERAISED) {
         rc = head_put(turns, "user", head.data, err);
         if (rc == 0)
-            rc = lm_chat(l, turns, NULL, ids, err);
+            rc = lm_chat_with(l, turns, NULL, more, ids, err);
     } else if (rc < 0) {
         st_err_set(err, rc, "%s", first.message);
         st_err_hint(err, "%s", first.hint);
@@ -217,8 +217,8 @@ out:
     return rc;
 }
 
-int chat_encode(const lm *l, const json_t *messages, const chat_tools *with, tok_ids *ids,
-                st_err *err)
+int chat_encode(const lm *l, const json_t *messages, const chat_tools *with,
+                const json_t *more, tok_ids *ids, st_err *err)
 {
     st_err first = {0};
     json_t *turns = json_deep_copy(messages);
@@ -228,13 +228,13 @@ int chat_encode(const lm *l, const json_t *messages, const chat_tools *with, tok
     if (rc < 0)
         goto out;
     if (with && !toolcall_format_is_own(with->format)) {
-        rc = told_encode(l, turns, with, ids, err);
+        rc = told_encode(l, turns, with, more, ids, err);
         goto out;
     }
     const json_t *tools = with && !toolset_is_none(with->set) ? with->tools : NULL;
-    rc = lm_chat(l, turns, tools, ids, &first);
+    rc = lm_chat_with(l, turns, tools, more, ids, &first);
     if (rc == ST_EFORMAT && (rc = turns_prepare(turns, true, err)) == 0)
-        rc = lm_chat(l, turns, tools, ids, err);
+        rc = lm_chat_with(l, turns, tools, more, ids, err);
     if (rc < 0) {
         st_err_set(err, rc, "%s", first.message);
         st_err_hint(err, "%s", first.hint);

@@ -18,7 +18,7 @@ typedef struct chat_tools {
 
 /* Append the ids of a conversation in OpenAI's form: roles system, developer, user,
  * assistant (with "tool_calls", their arguments JSON text) and tool.  `with` NULL: no
- * functions.  ST_EFORMAT names the message that is not so. */
+ * functions; `more` as in lm_chat_with.  ST_EFORMAT names the message that is not so. */
 ST_NODISCARD int chat_encode(const lm *l, const json_t *messages, const chat_tools *with,
-                             tok_ids *ids, st_err *err);
+                             const json_t *more, tok_ids *ids, st_err *err);
 #endif

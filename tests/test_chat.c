@@ -83,7 +83,7 @@ static char *prompt_of(const char *source, const char *messages, const char *for
     if (toolset_new(TOOLS, strlen(TOOLS), &opts, &set, NULL, &why) < 0)
         fail_msg("%s", why.message);
     const chat_tools with = {tools, set, toolcall_format_named(format)};
-    *ret_rc = chat_encode(&l, turns, &with, &ids, err);
+    *ret_rc = chat_encode(&l, turns, &with, NULL, &ids, err);
     if (*ret_rc == 0)
         assert_int_equal(tok_decode(t, ids.ids, ids.n, true, &text, err), 0);
     st_buf_char(&text, '\0');
@@ -220,7 +220,8 @@ static void goldens_with_arguments_as_text(void **state)
         if (toolset_new(offered, strlen(offered), NULL, &set, NULL, &err) < 0)
             fail_msg("%s", err.message);
         const chat_tools with = {tools, set, toolcall_format_of(source)};
-        if (chat_encode(&l, json_object_get(row, "messages"), &with, &ids, &err) < 0)
+        if (chat_encode(&l, json_object_get(row, "messages"), &with, NULL, &ids, &err) <
+            0)
             fail_msg("%s: %s", file, err.message);
         assert_int_equal(tok_decode(t, ids.ids, ids.n, true, &text, &err), 0);
         assert_string_equal(text.data, expected);
@@ -250,7 +251,7 @@ static int encode_once(void *arg)
     asking *a = arg;
     tok_ids ids = {0};
     st_err err = {0};
-    int rc = chat_encode(&a->l, a->turns, &a->with, &ids, &err);
+    int rc = chat_encode(&a->l, a->turns, &a->with, NULL, &ids, &err);
     tok_ids_done(&ids);
     return rc;
 }
