@@ -16,6 +16,7 @@
 #define SERVE_CALL_H
 #include "net/http.h"
 #include "serve/body.h"
+#include "serve/held_cache.h"
 #include "serve/hub.h"
 
 typedef struct server server;
@@ -28,6 +29,7 @@ enum { CALL_ID_MAX = 64 };
 
 server *call_server(const call *c);
 hub *call_hub(const call *c);
+held_cache *call_forms(const call *c); /* the server's */
 const struct route *call_route(const call *c);
 const char *call_id(const call *c); /* x-request-id: the client's when it is a plain word
                                      * of at most 64 bytes, else one of ours */

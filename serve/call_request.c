@@ -73,6 +73,11 @@ hub *call_hub(const call *c)
     return c->server->hub;
 }
 
+held_cache *call_forms(const call *c)
+{
+    return c->server->forms;
+}
+
 const struct route *call_route(const call *c)
 {
     return c->route;

@@ -4,10 +4,12 @@
 extern const route wire_health[];
 extern const route wire_models[];
 extern const route wire_admin[];
+extern const route wire_chat[];
 
 const route *const all_routes[] = {
     wire_health,
     wire_models,
     wire_admin,
+    wire_chat,
     NULL,
 };

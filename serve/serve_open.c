@@ -73,7 +73,7 @@ int server_open(server *s, const settings *set, st_err *err)
     if (set->data && (rc = loaded_open(set->data, &s->loaded, err)) < 0)
         return rc;
     if ((rc = meter_new(set->vllm_metrics, &s->meter, err)) < 0 ||
-        (rc = hub_make(s, err)) < 0 ||
+        (rc = hub_make(s, err)) < 0 || (rc = held_cache_new(0, &s->forms, err)) < 0 ||
         (rc = crew_new(n, (uint32_t)set->max_waiting, &s->crew, err)) < 0 ||
         (rc = crew_new(1, MOST_MOVES, &s->movers, err)) < 0)
         return rc;
@@ -99,6 +99,7 @@ void server_close(server *s)
     crew_free(s->movers);
     crew_free(s->crew);
     hub_free(s->hub);
+    held_cache_free(s->forms);
     meter_free(s->meter);
     loaded_free(s->loaded);
     api_keys_free(s->keys);

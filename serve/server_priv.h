@@ -12,6 +12,7 @@
 #include "net/http.h"
 #include "serve/api_keys.h"
 #include "serve/crew.h"
+#include "serve/held_cache.h"
 #include "serve/hub.h"
 #include "serve/loaded.h"
 #include "serve/log.h"
@@ -37,6 +38,7 @@ typedef struct server {
     loaded *loaded; /* movers': what the admin routes loaded; NULL: it is not kept */
     api_keys *keys; /* NULL: there are none */
     meter *meter;
+    held_cache *forms; /* what texts are held to */
     logger log;
     unsigned char
         secret[SERVER_SECRET];  /* of this run: what keys' numbers are drawn by */

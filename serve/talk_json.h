@@ -1,0 +1,34 @@
+/* serve/talk_json.h - what all routes that make text tell about it, as JSON.
+ *
+ * Values are new references, NULL when memory ran out.
+ *
+ * Threads: as talk.h. */
+#ifndef SERVE_TALK_JSON_H
+#define SERVE_TALK_JSON_H
+#include "serve/talk.h"
+
+/* A text as a JSON string behind what is there. */
+void talk_quote(st_buf *out, const char *text, size_t len);
+json_t *talk_text_json(const st_buf *text, size_t from, size_t to);
+
+/* The tokens [from, to) of a text: [{"token", "bytes", "logprob", "top_logprobs"}]. */
+json_t *talk_logprobs(const talk *t, const gen *g, uint32_t from, uint32_t to);
+/* The spelling of a token, and its bytes. */
+json_t *talk_token_text(const tok *tk, int32_t id);
+json_t *talk_token_bytes(const tok *tk, int32_t id);
+
+/* {"prompt_tokens", "completion_tokens", "total_tokens", ...}: prompts count once. */
+json_t *talk_usage(const talk *t);
+/* llama-server's, of one text so far. */
+json_t *talk_timings(const gen *g);
+/* [1, 2, 3] of the ids [from, n_ids). */
+json_t *talk_ids(const gen *g, uint32_t from);
+
+typedef struct talk_sums { /* of all texts */
+    uint32_t n_prompt, n_cached, n_new, n_agreed, n_refused;
+} talk_sums;
+talk_sums talk_sums_of(const talk *t);
+
+/* Send "data: " and the value, which is released.  False: the client is gone. */
+bool talk_send(talk *t, const char *event, json_t *data);
+#endif
