@@ -205,6 +205,11 @@ workers *engine_workers(engine *e)
     return e->workers;
 }
 
+uint32_t engine_pages(const engine *e)
+{
+    return kvpool_n_pages(e->pool);
+}
+
 uint32_t engine_free_pages(const engine *e)
 {
     return kvpool_n_free(e->pool);

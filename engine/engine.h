@@ -41,7 +41,8 @@ uint32_t engine_n_ctx(const engine *e);
 uint32_t engine_max_batch(const engine *e);
 uint32_t engine_max_seqs(const engine *e);
 workers *engine_workers(engine *e);
-uint32_t engine_free_pages(const engine *e); /* of KV_PAGE_TOKENS tokens */
+uint32_t engine_pages(const engine *e);      /* of KV_PAGE_TOKENS tokens, all */
+uint32_t engine_free_pages(const engine *e); /* of them free */
 
 ST_NODISCARD int seq_new(engine *e, seq **ret_seq, st_err *err); /* ST_EBUSY: too many */
 void seq_free(seq *s); /* NULL allowed; pages go back when their last holder does */

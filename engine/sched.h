@@ -160,6 +160,7 @@ typedef struct sched_request {
 typedef struct sched_stats {
     uint32_t waiting;
     uint32_t live;
+    uint32_t pages; /* of the engine */
     uint32_t pages_free;
     uint32_t pages_pinned;
     uint32_t pages_cached; /* kept for reuse by nobody live: given up when needed */

@@ -371,6 +371,7 @@ static void stuck_end(sched *s)
 static bool stats_show(sched *s)
 {
     s->stats.live = s->n_live;
+    s->stats.pages = engine_pages(s->engine);
     s->stats.pages_free = engine_free_pages(s->engine);
     s->stats.pages_cached = prefix_tree_spare(s->tree);
     s->stats.retry_us = s->each_us * s->n_active;

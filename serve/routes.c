@@ -5,11 +5,13 @@ extern const route wire_health[];
 extern const route wire_models[];
 extern const route wire_admin[];
 extern const route wire_chat[];
+extern const route wire_metrics[];
 
 const route *const all_routes[] = {
     wire_health,
     wire_models,
     wire_admin,
     wire_chat,
+    wire_metrics,
     NULL,
 };
