@@ -1,44 +1,15 @@
-/* task/extraction.c - a task of type extract or draft opened for use, and its answers. */
-#include "task/extraction.h"
+/* task/extraction.c - a task of type extract or draft opened for use. */
+#include "task/extraction_parts.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "expert/artifact.h"
-#include "grammar/grammar.h"
-#include "task/draft.h"
-#include "task/length.h"
-#include "task/models.h"
 #include "task/outline.h"
-#include "task/start.h"
-#include "task/verbatim.h"
 
 enum { MAX_TEXT = 64 << 20 };
-
-struct extraction {
-    contract *c;
-    const model_source *source; /* of the models; NULL: they are its own */
-    artifact *artifact;         /* NULL: nothing was fitted */
-    extract_true *truth;        /* NULL: not fitted, or nothing could be learnt */
-    lm *lm;
-    lm *encoder; /* that finds examples; owned when own_encoder */
-    bool own_encoder;
-    const char *model; /* names in the contract */
-    data_set *train;   /* NULL: none, or not needed */
-    char **outputs;    /* [train->n] as the grammar writes them */
-    shot *examples;    /* [train->n] */
-    extract_way way;
-    shots *shots; /* NULL: no examples are shown */
-    extractor *extractor;
-    bool repair;
-    unsigned n_threads;
-    char version[ST_DIGEST_TEXT];
-};
 
 /* ---- what was fitted ---- */
 
@@ -234,9 +205,8 @@ static int make_shots(extraction *x, st_err *err)
     return rc;
 }
 
-/* The examples of one input; `pointers` [SHOTS_MAX] is filled and named by the ask. */
-static int find_shots(extraction *x, const char *text, size_t len, uint32_t own,
-                      const shot **pointers, extract_ask *ask, st_err *err)
+int extraction_find_shots(extraction *x, const char *text, size_t len, uint32_t own,
+                          const shot **pointers, extract_ask *ask, st_err *err)
 {
     uint32_t rows[SHOTS_MAX];
     uint32_t n = 0;
@@ -255,14 +225,27 @@ static int make_extractor(extraction *x, st_err *err)
     const shot *pointers[SHOTS_MAX];
     extract_ask shared = {0};
     bool fixed = !x->shots || x->way.find == SHOTS_FIXED;
-    int rc = find_shots(x, "", 0, UINT32_MAX, pointers, &shared, err);
+    int rc = extraction_find_shots(x, "", 0, UINT32_MAX, pointers, &shared, err);
     return rc ? rc
               : extractor_new(x->lm, x->c, fixed ? &shared : NULL, &x->extractor, err);
 }
 
+/* All but what is pinned. */
+static int prepare(extraction *x, st_err *err)
+{
+    int rc = x->way.n_shots ? make_shots(x, err) : 0;
+    return rc ? rc : make_extractor(x, err);
+}
+
+int extraction_bind(extraction *x, st_err *err)
+{
+    int rc = x->extractor ? 0 : prepare(x, err);
+    return rc ? rc : extractor_bind(x->extractor, err);
+}
+
 int extraction_set_way(extraction *x, const extract_way *way, lm *encoder, st_err *err)
 {
-    int rc = 0;
+    extraction_stop(x);
     extractor_free(x->extractor);
     shots_free(x->shots);
     x->extractor = NULL;
@@ -270,11 +253,9 @@ int extraction_set_way(extraction *x, const extract_way *way, lm *encoder, st_er
     x->way = *way;
     if (encoder)
         x->encoder = encoder;
-    if (x->train && way->n_shots)
-        rc = make_shots(x, err);
-    else
+    if (!x->train)
         x->way.n_shots = 0;
-    return rc ? rc : make_extractor(x, err);
+    return extraction_bind(x, err);
 }
 
 /* ---- the door ---- */
@@ -313,13 +294,9 @@ static int open_all(extraction *x, const extraction_opts *opts, st_err *err)
         rc = load_train(x, err);
     if (rc == 0)
         digest_version(x);
-    return rc || x->source ? rc : extraction_bind(x, err);
-}
-
-int extraction_bind(extraction *x, st_err *err)
-{
-    const extract_way way = x->way;
-    return x->extractor ? 0 : extraction_set_way(x, &way, NULL, err);
+    if (rc == 0 && x->source) /* examples by an encoder need its engine */
+        return x->way.n_shots && x->way.find == SHOTS_MODEL ? 0 : prepare(x, err);
+    return rc ? rc : extraction_bind(x, err);
 }
 
 int extraction_open(contract *c, const extraction_opts *opts, extraction **ret_extraction,
@@ -347,6 +324,7 @@ void extraction_close(extraction *x)
 {
     if (!x)
         return;
+    extraction_stop(x);
     extractor_free(x->extractor);
     shots_free(x->shots);
     for (uint32_t i = 0; x->outputs && i < x->train->n; i++)
@@ -410,310 +388,4 @@ lm *extraction_lm(extraction *x)
 const data_set *extraction_train(const extraction *x)
 {
     return x->train;
-}
-
-/* ---- answers ---- */
-
-typedef struct batch { /* inputs of one call on their way through the model */
-    uint32_t n;
-    uint32_t *index;                 /* [n] which input */
-    extract_ask *asks;               /* [n] */
-    const shot *(*shots)[SHOTS_MAX]; /* [n] */
-    char **cuts;                     /* [n] what length_hold made, or NULL */
-    grammar **held;         /* [n] the schema with the input's own words, or NULL */
-    extract_reply *replies; /* [n] */
-} batch;
-
-static void batch_done(batch *b)
-{
-    for (uint32_t i = 0; i < b->n; i++) {
-        if (b->cuts)
-            st_free(b->cuts[i]);
-        if (b->held)
-            grammar_free(b->held[i]);
-        if (b->replies)
-            extract_reply_done(&b->replies[i]);
-    }
-    st_free(b->index);
-    st_free(b->asks);
-    st_free(b->shots);
-    st_free(b->cuts);
-    st_free(b->held);
-    st_free(b->replies);
-}
-
-static int batch_init(batch *b, uint32_t n, st_err *err)
-{
-    *b = (batch){
-        .index = st_alloc_n(n, sizeof *b->index),
-        .asks = st_zalloc_n(n, sizeof *b->asks),
-        .shots = st_zalloc_n(n, sizeof *b->shots),
-        .cuts = st_zalloc_n(n, sizeof *b->cuts),
-        .held = st_zalloc_n(n, sizeof *b->held),
-        .replies = st_zalloc_n(n, sizeof *b->replies),
-    };
-    if (b->index && b->asks && b->shots && b->cuts && b->held && b->replies)
-        return 0;
-    batch_done(b);
-    return st_err_set(err, ST_ENOMEM, "no memory for %u inputs", n);
-}
-
-void extract_answer_done(extract_answer *a)
-{
-    st_free(a->output);
-    st_free(a->text);
-    fields_done(&a->fields);
-    st_free(a->probability);
-    st_free(a->scores);
-    *a = (extract_answer){0};
-}
-
-static void refuse(extract_answer *a, int code, const char *why)
-{
-    a->code = code;
-    snprintf(a->why, sizeof a->why, "%s", why);
-}
-
-/* The schema with the input's own words, where checks ask for them.  A schema that they
- * leave nothing of, or that becomes too large, is not used: the checks say so. */
-static int hold_words(const contract *c, extract_ask *ask, grammar **ret, st_err *err)
-{
-    static const grammar_schema_opts how = {.space = GRAMMAR_SPACED};
-    grammar_refusal where;
-    st_err why = {0};
-    st_buf schema;
-    bool changed = false;
-    st_buf_init(&schema, MAX_TEXT);
-    int rc = verbatim_schema(c, ask->text, ask->len, &schema, &changed, &why);
-    if (rc == 0 && changed)
-        rc = grammar_schema(schema.data, schema.len, &how, ret, &where, &why);
-    st_buf_done(&schema);
-    if (rc == ST_ENOMEM)
-        return st_err_set(err, rc, "%s", why.message);
-    ask->held = *ret;
-    return 0;
-}
-
-/* Hold one input to its length and give it its examples. */
-static int admit(extraction *x, const char *text, size_t len, uint32_t own,
-                 uint32_t index, extract_answer *a, batch *b, st_err *err)
-{
-    st_err why = {0};
-    extract_ask *ask = &b->asks[b->n];
-    char *cut = NULL;
-    int rc = length_hold(x->c, &x->lm, 1, text, len, &cut, &len, &why);
-    if (rc == ST_ENOMEM)
-        return st_err_set(err, rc, "%s", why.message);
-    if (rc) {
-        refuse(a, rc, why.message);
-        return 0;
-    }
-    a->truncated = cut != NULL;
-    b->index[b->n] = index;
-    b->cuts[b->n] = cut;
-    *ask = (extract_ask){.text = cut ? cut : text, .len = len};
-    const shot **pointers = b->shots[b->n++];
-    rc = find_shots(x, ask->text, len, own, pointers, ask, err);
-    a->n_shots = ask->n_shots;
-    return rc ? rc : hold_words(x->c, ask, &b->held[b->n - 1], err);
-}
-
-static int score_fields(const extraction *x, extract_answer *a, const extract_reply *r,
-                        st_err *err)
-{
-    a->probability = st_alloc_n(a->fields.n, sizeof *a->probability);
-    a->scores = st_zalloc_n(a->fields.n, sizeof *a->scores);
-    if (!a->probability || !a->scores)
-        return st_err_set(err, ST_ENOMEM, "no memory for an answer");
-    for (uint32_t i = 0; i < a->fields.n; i++) {
-        a->probability[i] = (double)NAN;
-        if (!fields_is(&a->fields, i))
-            continue;
-        a->scores[i] = extract_score(r, &a->fields, i);
-        a->probability[i] =
-            x->truth
-                ? extract_true_of(x->truth, fields_pointer(&a->fields, i), a->scores[i])
-                : exp(a->scores[i].logp);
-    }
-    return 0;
-}
-
-static int render_text(const extraction *x, extract_answer *a, st_err *err)
-{
-    st_buf text;
-    if (!x->c->output.draft)
-        return 0;
-    st_buf_init(&text, MAX_TEXT);
-    int rc = draft_render(x->c->output.draft, &a->fields, &text, err);
-    if (rc == 0 && !(a->text = st_buf_detach(&text, NULL)))
-        rc = st_err_set(err, ST_ENOMEM, "no memory for a text");
-    st_buf_done(&text);
-    return rc;
-}
-
-/* Take over what a reply wrote, with its fields and checks. */
-static int settle(const extraction *x, const extract_ask *ask, extract_reply *r,
-                  extract_answer *a, st_err *err)
-{
-    const contract_output *o = &x->c->output;
-    a->n_tokens += r->n_tokens;
-    a->n_steps += r->n_steps;
-    a->n_forced += r->n_forced;
-    if (r->code) {
-        refuse(a, r->code, r->why);
-        return 0;
-    }
-    a->output = r->text;
-    a->len = r->len;
-    r->text = NULL;
-    int rc = fields_read(a->output, a->len, &a->fields, err);
-    if (rc == 0)
-        rc = score_fields(x, a, r, err);
-    if (rc == 0)
-        rc = render_text(x, a, err);
-    if (rc == 0)
-        rc = checks_run(o->checks, o->n_checks, ask->text, ask->len, &a->fields,
-                        a->faults, &a->n_faults, err);
-    return rc;
-}
-
-static int write_faults(const extraction *x, const extract_answer *a, st_buf *out,
-                        st_err *err)
-{
-    for (uint32_t i = 0; i < a->n_faults; i++) {
-        const check_fault *f = &a->faults[i];
-        const char *of = f->field ? f->field : x->c->output.checks[f->check].text;
-        (void)st_buf_fmt(out, "%s: %s\n", of, f->why);
-    }
-    return out->code ? st_err_set(err, out->code, "no memory for a second attempt") : 0;
-}
-
-/* The better of two answers to the same input stays in `a`. */
-static void take_better(extract_answer *a, extract_answer *again)
-{
-    bool better = again->code == 0 && (a->code || again->n_faults < a->n_faults);
-    if (better) {
-        extract_answer first = *a;
-        *a = *again;
-        *again = first;
-        a->repaired = true;
-        a->n_shots = first.n_shots;
-        a->truncated = first.truncated;
-    }
-    a->n_tokens += again->n_tokens;
-    a->n_steps += again->n_steps;
-    a->n_forced += again->n_forced;
-}
-
-/* Is one more attempt worth it?  Its ask, with `why` for what failed. */
-static int ask_again(const extraction *x, const extract_answer *a, extract_ask *ask,
-                     st_buf *why, bool *ret_again, st_err *err)
-{
-    *ret_again = a->code == ST_ELIMIT ? a->n_tokens > 0 : !a->code && a->n_faults;
-    if (!*ret_again)
-        return 0;
-    if (a->code) {
-        ask->looped = true;
-        return 0;
-    }
-    int rc = write_faults(x, a, why, err);
-    ask->failed = a->output;
-    ask->failed_len = a->len;
-    ask->why = why->data;
-    return rc;
-}
-
-static int repair_all(extraction *x, const batch *first, extract_answer *answers,
-                      batch *b, st_buf *why, st_err *err)
-{
-    int rc = 0;
-    for (uint32_t i = 0; i < first->n && rc == 0; i++) {
-        bool again;
-        b->asks[b->n] = first->asks[i];
-        rc = ask_again(x, &answers[first->index[i]], &b->asks[b->n], &why[b->n], &again,
-                       err);
-        b->index[b->n] = i;
-        b->n += again;
-    }
-    if (rc == 0 && b->n)
-        rc = extractor_run(x->extractor, b->asks, b->n, b->replies, err);
-    for (uint32_t i = 0; i < b->n && rc == 0; i++) {
-        extract_answer again = {0};
-        const extract_ask *ask = &first->asks[b->index[i]];
-        rc = settle(x, ask, &b->replies[i], &again, err);
-        if (rc == 0)
-            take_better(&answers[first->index[b->index[i]]], &again);
-        extract_answer_done(&again);
-    }
-    return rc;
-}
-
-/* One more attempt for answers whose checks fail, and for texts that did not end. */
-static int repair(extraction *x, const batch *first, extract_answer *answers, st_err *err)
-{
-    batch b;
-    st_buf *why = st_zalloc_n(first->n + 1u, sizeof *why);
-    if (!why)
-        return st_err_set(err, ST_ENOMEM, "no memory for a second attempt");
-    for (uint32_t i = 0; i <= first->n; i++)
-        st_buf_init(&why[i], MAX_TEXT);
-    int rc = batch_init(&b, first->n + 1u, err);
-    if (rc == 0) {
-        rc = repair_all(x, first, answers, &b, why, err);
-        batch_done(&b);
-    }
-    for (uint32_t i = 0; i <= first->n; i++)
-        st_buf_done(&why[i]);
-    st_free(why);
-    return rc;
-}
-
-static int decide_batch(extraction *x, batch *b, extract_answer *answers, st_err *err)
-{
-    uint64_t start = st_clock_us();
-    int rc = b->n ? extractor_run(x->extractor, b->asks, b->n, b->replies, err) : 0;
-    for (uint32_t i = 0; i < b->n && rc == 0; i++)
-        rc = settle(x, &b->asks[i], &b->replies[i], &answers[b->index[i]], err);
-    if (rc == 0 && x->repair)
-        rc = repair(x, b, answers, err);
-    double us = b->n ? (double)(st_clock_us() - start) / b->n : 0;
-    for (uint32_t i = 0; i < b->n; i++)
-        answers[b->index[i]].us = us;
-    return rc;
-}
-
-int extraction_decide(extraction *x, const char *const *texts, const size_t *lens,
-                      const uint32_t *own, uint32_t n, extract_answer *ret_answers,
-                      st_err *err)
-{
-    batch b;
-    memset(ret_answers, 0, n * sizeof *ret_answers);
-    int rc = batch_init(&b, n + 1u, err);
-    if (rc)
-        return rc;
-    for (uint32_t i = 0; i < n && rc == 0; i++)
-        rc = admit(x, texts[i], lens[i], own ? own[i] : UINT32_MAX, i, &ret_answers[i],
-                   &b, err);
-    if (rc == 0)
-        rc = decide_batch(x, &b, ret_answers, err);
-    batch_done(&b);
-    return rc;
-}
-
-int extraction_start(extraction *x, const extraction_ask *ask, uint64_t *ret_handle,
-                     st_err *err)
-{
-    extract_answer a;
-    int rc = extraction_decide(x, &ask->text, &ask->len, NULL, 1, &a, err);
-    *ret_handle = 0;
-    if (rc == 0)
-        ask->done(ask->arg, &a, NULL);
-    extract_answer_done(&a);
-    return rc;
-}
-
-void extraction_cancel(extraction *x, uint64_t handle)
-{
-    (void)x;
-    (void)handle;
 }

@@ -1,11 +1,12 @@
 /* task/extractor.h - a model that writes answers held to a contract's schema.
  *
- * Many inputs are asked about in shared steps; each gets the bytes that it gets alone.
- * The beginning that all prompts share is run once.  A text counts only when it ended
- * where the grammar lets it end and grammar_validate agrees; a text that ran into
- * max_tokens is ST_ELIMIT.
+ * Inputs are requests of the lm's scheduler (task/extract_write.h) and get the bytes that
+ * they get alone.  The beginning that all prompts share is run once.  A text counts only
+ * when it ended where the grammar lets it end and grammar_validate agrees; a text that
+ * ran into max_tokens is ST_ELIMIT.
  *
- * Threads: one owner, who owns the lm too.  Memory: contract and lm must outlive it. */
+ * Threads: one owner, who owns the lm too; extractor_new may be on another.  Memory:
+ * contract and lm must outlive it. */
 #ifndef TASK_EXTRACTOR_H
 #define TASK_EXTRACTOR_H
 #include "task/extract_prompt.h"
@@ -28,21 +29,21 @@ typedef struct extract_reply {
     extract_token *tokens;
     uint32_t n_tokens;
     uint32_t n_prompt;
-    uint32_t n_steps;  /* that chose tokens of it: one token each without saving */
-    uint32_t n_forced; /* tokens that no step chose */
-    double us;         /* from submit to its end, what it waited included */
+    uint32_t n_cached;  /* of those, not run again */
+    uint64_t queued_us; /* until it became live */
+    uint32_t n_steps;   /* that chose tokens of it: one token each without saving */
+    uint32_t n_forced;  /* tokens that no step chose */
 } extract_reply;
 void extract_reply_done(extract_reply *r);
 
-/* `shared` (may be NULL): examples that stand in every prompt that will be asked. */
+/* `shared` (may be NULL): examples that stand in every prompt that will be asked. Touches
+ * no engine. */
 ST_NODISCARD int extractor_new(lm *l, const contract *c, const extract_ask *shared,
                                extractor **ret_extractor, st_err *err);
+/* Pin what all prompts begin with in the scheduler of the lm. */
+ST_NODISCARD int extractor_bind(extractor *x, st_err *err);
+/* Nothing is under way any more. */
 void extractor_free(extractor *x); /* NULL allowed */
-
-/* Ask about n inputs; every reply must be done.  What concerns one input only (too long
- * for the context, not whole) is its reply's code. */
-ST_NODISCARD int extractor_run(extractor *x, const extract_ask *asks, uint32_t n,
-                               extract_reply *ret_replies, st_err *err);
 
 /* Sums over the tokens that were chosen for field i: those that begin behind the value
  * before it and not behind its own. */
