@@ -118,13 +118,27 @@ static int operands_add(batch *b, const cli_args *args, st_err *err)
     return rc;
 }
 
+/* The mean of a decoder's states has a length and a direction, but was never made to tell
+ * texts apart: here it would be taken for what it is not. */
+static int check_pooling(const lm *l, st_err *err)
+{
+    if (model_about(l->model)->pooling != MODEL_POOL_NONE)
+        return 0;
+    st_err_set(err, ST_EUNSUPPORTED, "the model '%s' names no pooling for embeddings",
+               model_about(l->model)->arch);
+    st_err_hint(err,
+                "use a model that was made for embeddings, such as all-MiniLM-L6-v2");
+    return ST_EUNSUPPORTED;
+}
+
 static int embed(const cli_args *args, batch *b, st_err *err)
 {
     const char *input = cli_get(args, "input");
     uint64_t size, truncate;
     int rc = cli_u64(args, "batch", 32, 1, MAX_ROWS, &size, err);
     if (rc < 0 || (rc = cli_u64(args, "truncate", 0, 1, 1 << 24, &truncate, err)) < 0 ||
-        (rc = cli_open_model(args, &b->lm, err)) < 0)
+        (rc = cli_open_model(args, &b->lm, err)) < 0 ||
+        (rc = check_pooling(b->lm, err)) < 0)
         return rc;
     b->size = (uint32_t)size;
     b->truncate = (uint32_t)truncate;

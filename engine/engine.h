@@ -133,7 +133,8 @@ ST_NODISCARD int engine_states(engine *e, const int32_t *const *texts,
                                uint32_t n_texts, st_err *err);
 
 /* Embeddings as the model's maker defines them: the model's pooling over the last layer's
- * output (after the final norm), scaled to unit length.  ret [n_texts, n_embd]. */
+ * output (after the final norm), scaled to unit length; of a model that names none, the
+ * mean over all tokens.  ret [n_texts, n_embd]. */
 ST_NODISCARD int engine_embed(engine *e, const int32_t *const *texts,
                               const uint32_t *n_tokens, uint32_t n_texts,
                               float *ret_vectors, st_err *err);

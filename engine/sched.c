@@ -71,9 +71,8 @@ static int step_make(sched *s)
 {
     const model_info *info = model_about(engine_model(s->engine));
     size_t batch = engine_max_batch(s->engine), logits, vectors;
-    bool embeds = info->pooling != MODEL_POOL_NONE;
     if (!st_mul_ok(s->max_live, info->has_head ? s->n_vocab : 1, &logits) ||
-        !st_mul_ok(batch, embeds ? info->n_embd : 1, &vectors))
+        !st_mul_ok(batch, info->n_embd, &vectors))
         return ST_ENOMEM;
     s->max_turns = engine_max_seqs(s->engine);
     size_t rows = s->max_live * ((size_t)HELD_GUESSES + 1);

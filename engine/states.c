@@ -235,11 +235,18 @@ static void vector_scale(float *v, uint32_t n)
         v[i] = (float)((double)v[i] * scale);
 }
 
+/* A decoder names no pooling: the mean, as other servers take it. */
+static model_pooling embed_pooling(const engine *e)
+{
+    model_pooling pooling = model_about(e->model)->pooling;
+    return pooling == MODEL_POOL_NONE ? MODEL_POOL_MEAN : pooling;
+}
+
 /* Ask for the rows that the model's pooling reads: all, the first, or the last. */
 static uint32_t embed_rows(const text_job *job)
 {
     engine *e = job->e;
-    model_pooling pooling = model_about(e->model)->pooling;
+    model_pooling pooling = embed_pooling(e);
     uint32_t n_rows = 0, at = 0;
     for (uint32_t i = 0; i < job->n; at += e->spans[i].n, i++) {
         uint32_t n = e->spans[i].n, base = e->spans[i].start;
@@ -257,8 +264,8 @@ static void embed_pool(const text_job *job)
 {
     engine *e = job->e;
     uint32_t n_embd = model_about(e->model)->n_embd;
-    bool mean = model_about(e->model)->pooling == MODEL_POOL_MEAN;
-    bool cls = model_about(e->model)->pooling == MODEL_POOL_CLS;
+    bool mean = embed_pooling(e) == MODEL_POOL_MEAN;
+    bool cls = embed_pooling(e) == MODEL_POOL_CLS;
     const float *x = e->hidden;
     for (uint32_t i = 0; i < job->n; i++) {
         uint32_t text = job->first + i, n = e->spans[i].n, base = e->spans[i].start;
@@ -330,12 +337,5 @@ int engine_embed(engine *e, const int32_t *const *texts, const uint32_t *n_token
                     .n_tokens = n_tokens,
                     .n_texts = n_texts,
                     .vectors = ret_vectors};
-    if (model_about(e->model)->pooling == MODEL_POOL_NONE) {
-        st_err_set(err, ST_EUNSUPPORTED, "the model '%s' names no pooling for embeddings",
-                   model_about(e->model)->arch);
-        st_err_hint(err,
-                    "use a model that was made for embeddings, such as all-MiniLM-L6-v2");
-        return ST_EUNSUPPORTED;
-    }
     return texts_run(&job, err);
 }

@@ -1087,9 +1087,56 @@ static void states_refuse(void **state)
              1);
     }
     assert_int_equal(engine_states(f.plain, &text, &n, &full, 1, NULL), ST_ELIMIT);
-    assert_int_equal(engine_embed(f.plain, &text, &n, 1, vector, &err), ST_EUNSUPPORTED);
-    assert_true(err.hint[0]);
+    n = 1 << 20;
+    assert_int_equal(engine_embed(f.plain, &text, &n, 1, vector, &err), ST_ELIMIT);
+    assert_true(err.message[0]);
     fixture_done(&f);
+}
+
+/* A decoder names no pooling: the mean of its states after the final norm, of length 1.
+ */
+static void a_decoder_embeds_by_the_mean(void **state)
+{
+    (void)state;
+    for (size_t i = 0; is_here(GOLDENS "README.md") && i < ST_COUNT(models); i++) {
+        enum { N = 7 };
+        fixture f;
+        int32_t ids[N];
+        const int32_t *text = ids;
+        uint32_t n = N, out[N];
+        st_err err = {0};
+        fixture_init(&f, models[i]);
+        uint32_t d = f.info->n_embd;
+        float *hidden = st_alloc_n((size_t)N * d, sizeof *hidden);
+        float *got = st_alloc_n(d, sizeof *got);
+        text_draw(&f, ids, N);
+        for (uint32_t t = 0; t < N; t++)
+            out[t] = t;
+        seq *s = seq_make(f.plain);
+        step(f.plain,
+             &(step_item){.s = s,
+                          .tokens = ids,
+                          .n = N,
+                          .out = out,
+                          .n_out = N,
+                          .ret_hidden = hidden},
+             1);
+        seq_free(s);
+        assert_int_equal(engine_embed(f.plain, &text, &n, 1, got, &err), 0);
+        double length = 0;
+        for (uint32_t k = 0; k < d; k++) {
+            double mean = 0;
+            for (uint32_t t = 0; t < N; t++)
+                mean += (double)hidden[(size_t)t * d + k];
+            hidden[k] = (float)(mean / N);
+            length += (double)hidden[k] * (double)hidden[k];
+        }
+        for (uint32_t k = 0; k < d; k++)
+            assert_true(fabs((double)hidden[k] / sqrt(length) - (double)got[k]) < 1e-6);
+        st_free(hidden);
+        st_free(got);
+        fixture_done(&f);
+    }
 }
 
 static void a_step_allocates_nothing(void **state)
@@ -1328,6 +1375,7 @@ int main(void)
         cmocka_unit_test(states_go_on_from_a_prefix),
         cmocka_unit_test(states_are_what_they_say),
         cmocka_unit_test(states_refuse),
+        cmocka_unit_test(a_decoder_embeds_by_the_mean),
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(engines_share_a_model),
