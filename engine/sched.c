@@ -321,13 +321,6 @@ void req_end(sched *s, uint32_t at, sched_end end, const st_err *err)
     slot_release(s, at);
 }
 
-void sched_make_room(sched *s, uint32_t n)
-{
-    uint32_t need = kv_pages_for(n), free = engine_free_pages(s->engine);
-    if (free < need)
-        prefix_tree_evict(s->tree, need - free);
-}
-
 /* --- prefixes */
 
 void prefix_unref(sched *s, sched_prefix *p)

@@ -198,10 +198,6 @@ void sched_drain(sched *s); /* accept no more; what was accepted is finished */
 void sched_stop(sched *s);  /* accept no more; what was accepted is cancelled */
 void sched_stats_get(sched *s, sched_stats *ret_stats);
 
-/* Between steps, for who uses the engine otherwise: give up text that is kept for reuse
- * until the pages of n tokens are free, or no such text is left. */
-void sched_make_room(sched *s, uint32_t n);
-
 /* A beginning that requests of any key may name.  It is run by the first that does and
  * its pages are kept until it is unpinned, which may be while requests that name it are
  * under way.  ST_ELIMIT when pinned pages would pass half of all. */

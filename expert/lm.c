@@ -53,6 +53,15 @@ static int vocabulary_load(lm *l, gguf *g, st_err *err)
     return rc;
 }
 
+static int engine_make(lm *l, const lm_opts *opts, st_err *err)
+{
+    engine_opts how = opts->engine;
+    uint32_t trained = model_about(l->model)->n_ctx_train;
+    if (opts->ctx_most && trained > 0 && how.n_ctx > trained)
+        how.n_ctx = trained;
+    return engine_new(l->model, &how, &l->engine, err);
+}
+
 int lm_open(const char *path, const lm_opts *opts, lm **ret_lm, st_err *err)
 {
     const lm_opts defaults = {0};
@@ -67,8 +76,7 @@ int lm_open(const char *path, const lm_opts *opts, lm **ret_lm, st_err *err)
     if (rc < 0)
         goto fail; /* names the path itself */
     if ((rc = digest_take(l, g, err)) < 0 || (rc = weights_load(l, g, opts, err)) < 0 ||
-        (rc = vocabulary_load(l, g, err)) < 0 ||
-        (rc = engine_new(l->model, &opts->engine, &l->engine, err)) < 0) {
+        (rc = vocabulary_load(l, g, err)) < 0 || (rc = engine_make(l, opts, err)) < 0) {
         st_err_at(err, "%s", path);
         goto fail;
     }

@@ -40,6 +40,8 @@ typedef struct lm {
 
 typedef struct lm_opts {
     engine_opts engine;
+    bool ctx_most; /* engine.n_ctx is the most: a model that was trained for fewer tokens
+                    * holds those, and is not refused */
     bool int8; /* as in model_opts: what decides reads float weights in 8 bits, what shows
                 * a model's own numbers (logits, embeddings) does not */
 } lm_opts;

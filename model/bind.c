@@ -79,10 +79,13 @@ static int reserve(binder *b, size_t bytes, bind_item **ret_item, st_err *err)
 }
 
 /* The format of a tensor's matrix once it is packed. */
-static st_dtype packed_type(const binder *b, st_dtype type, uint32_t cols)
+static st_dtype packed_type(binder *b, st_dtype type, uint32_t cols)
 {
     bool is_float = type == ST_F32 || type == ST_F16 || type == ST_BF16;
-    return b->int8 && is_float && cols % KERN_QBLOCK == 0 ? ST_Q8_0 : type;
+    if (!b->layers || !is_float || cols % KERN_QBLOCK != 0)
+        return type;
+    b->floats = true;
+    return b->int8 ? ST_Q8_0 : type;
 }
 
 int bind_slice(binder *b, const char *name, uint32_t index, uint32_t count, uint32_t rows,

@@ -30,7 +30,9 @@ typedef struct binder {
     size_t room;
     size_t bytes; /* of the block */
     uint64_t n_params;
-    bool int8;   /* float matrices bound from now on are packed as Q8_0 */
+    bool int8;   /* float matrices of layers are packed as Q8_0 */
+    bool layers; /* what is bound now is of layers, and may be rounded */
+    bool floats; /* such matrices there were */
     st_map used; /* tensor names */
 } binder;
 

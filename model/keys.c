@@ -368,8 +368,8 @@ int keys_read(loader *ld, const model_opts *opts, st_err *err)
         return rc;
     uint32_t trained = ld->m->info.n_ctx_train;
     ld->n_ctx = trained < DEFAULT_CTX ? trained : DEFAULT_CTX;
-    if (opts && opts->n_ctx)
-        ld->n_ctx = opts->n_ctx;
+    if (opts->n_ctx)
+        ld->n_ctx = opts->n_ctx < trained ? opts->n_ctx : trained;
     for (uint32_t i = 0; i < ld->m->info.n_layers; i++)
         ld->m->layers[i].rope = ld->family->rope == ROPE_NO ? ROPE_OFF : 0;
     return 0;

@@ -165,10 +165,9 @@ static int fill_moe(loader *ld, uint32_t il, mixture *moe, st_err *err)
 {
     uint32_t n_embd = ld->m->info.n_embd, n = moe->n_expert;
     char name[NAME_ROOM];
-    const bool int8 = ld->binder.int8;
-    ld->binder.int8 = false; /* a rounding there may choose another expert */
+    ld->binder.layers = false; /* a rounding there may choose another expert */
     int rc = fill_block_linear(ld, il, "ffn_gate_inp", n, n_embd, &moe->router, err);
-    ld->binder.int8 = int8;
+    ld->binder.layers = true;
     if (!rc && bind_has(&ld->binder, name_of(name, "blk.%u.exp_probs_b.bias", il)))
         rc = bind_vector(&ld->binder, name, 0, n, n, &moe->choice_bias, err);
     for (uint32_t e = 0; e < n && !rc; e++) {
@@ -375,7 +374,8 @@ static int fill_all(loader *ld, const model_opts *opts, st_err *err)
 {
     model *m = ld->m;
     int rc = fill_ends(ld, err);
-    ld->binder.int8 = opts && opts->int8;
+    ld->binder.int8 = opts->int8;
+    ld->binder.layers = true;
     for (uint32_t i = 0; i < m->info.n_layers && !rc; i++)
         rc = fill_layer(ld, i, err);
     if (!rc)
@@ -386,6 +386,7 @@ static int fill_all(loader *ld, const model_opts *opts, st_err *err)
         return rc;
     if (m->info.has_head && !m->head.w.data)
         m->head.w = m->embd;
+    m->info.floats = ld->binder.floats;
     m->info.n_params = ld->binder.n_params;
     m->info.weight_bytes = ld->binder.bytes;
     make_id(ld);

@@ -39,6 +39,7 @@ typedef struct model_info {
     uint32_t n_ctx_train;
     bool causal;   /* false: encoder, a whole text is one span */
     bool has_head; /* can give logits */
+    bool floats;   /* model_opts.int8 changes its numbers */
     model_pooling pooling;
     uint64_t n_params;
     size_t weight_bytes; /* resident bytes of weights */
@@ -49,8 +50,8 @@ typedef struct model_info {
 } model_info;
 
 typedef struct model_opts {
-    uint32_t n_ctx; /* context that will be used: picks long rope factors.  0: the trained
-                     * one, at most 4096 */
+    uint32_t n_ctx; /* context that will be used: picks long rope factors; at most the
+                     * trained one counts.  0: that, at most 4096 */
     const kern *kernels; /* NULL: kern_best() */
     workers *workers;    /* used while packing; NULL: the calling thread only */
     bool int8; /* read the layers' F32, F16 and BF16 matrices as Q8_0: four times as fast,

@@ -272,7 +272,10 @@ void hub_stats_get(hub *h, hub_stats *ret_stats)
         all.retry_us += s.retry_us;
         all.bytes += c->bytes;
     }
-    all.waiting += h->n_asks;
+    for (const hub_turn *t = h->turns; t; t = t->next) {
+        all.waiting += t->n_waiting;
+        all.retry_us += t->n_waiting * t->us_each;
+    }
     pthread_mutex_unlock(&h->lock);
     all.stalled_us = beat != 0 && now > beat ? now - beat : 0;
     *ret_stats = all;

@@ -28,7 +28,8 @@ typedef struct hub hub;
 typedef struct hub_use hub_use;
 
 typedef struct hub_opts {
-    engine_opts engine; /* of every model */
+    engine_opts engine; /* of every model; one that was trained for fewer tokens than
+                         * n_ctx holds those */
     sched_opts sched;
     uint32_t max_asks;   /* inputs for tasks that wait; 0: 4096 */
     uint32_t max_ask_us; /* inputs of one batch of a task's experts take at most about
@@ -143,8 +144,8 @@ void hub_ask_cancel(hub_use *u, uint64_t id); /* unknown or finished: nothing */
 typedef struct hub_stats {
     uint32_t waiting; /* requests and inputs */
     uint32_t running;
-    uint64_t stalled_us; /* since the engine thread last got on with work that there is;
-                          * 0: it does, or there is none */
+    uint64_t stalled_us; /* since the engine thread last got on with work that there is:
+                          * of the order of a step while it does; 0: there is none */
     uint64_t retry_us;   /* until the queues of now are likely worked off */
     size_t bytes;        /* of all that is loaded */
 } hub_stats;

@@ -42,7 +42,7 @@ static hub_core *core_find(hub *h, const st_file_id *file, const char *digest, b
     hub_core *c;
     pthread_mutex_lock(&h->lock);
     for (c = h->cores; c; c = c->next)
-        if (c->n_refs > 0 && c->int8 == int8 &&
+        if (c->n_refs > 0 && (c->int8 == int8 || !model_about(c->lm->model)->floats) &&
             (file ? hub_file_same(&c->file, file) : strcmp(c->lm->digest, digest) == 0))
             break;
     if (c)
@@ -122,7 +122,7 @@ static int core_new(hub *h, lm *l, bool int8, hub_core **ret_core, st_err *err)
 static int core_read(hub *h, const char *path, const st_file_id *file, bool int8,
                      hub_core **ret_core, st_err *err)
 {
-    const lm_opts how = {.engine = h->opts.engine, .int8 = int8};
+    const lm_opts how = {.engine = h->opts.engine, .ctx_most = true, .int8 = int8};
     hub_core *c;
     lm *l;
     int rc = memory_check(h, file->bytes, path, err);

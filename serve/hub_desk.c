@@ -98,6 +98,7 @@ static void batch_measure(hub_desk *d, desk_wait *const *batch, uint32_t n, uint
     double each = (double)us / units;
     d->us_unit = d->us_unit > 0 ? (3 * d->us_unit + each) / 4 : each;
     d->n_last = n;
+    d->turn.us_each = (3 * d->turn.us_each + us / n) / 4;
 }
 
 static bool cores_busy(const hub_use *u)
@@ -133,13 +134,6 @@ static void batch_alone(hub_desk *d, desk_wait **batch, uint32_t n, uint64_t sta
     }
 }
 
-/* Text that is kept for reuse makes room for a text of ours. */
-static void pages_make(const hub_use *u)
-{
-    for (uint32_t i = 0; i < u->n_cores; i++)
-        sched_make_room(u->cores[i]->sched, engine_n_ctx(u->cores[i]->lm->engine));
-}
-
 static bool batch_run(hub_desk *d, desk_wait **batch, uint32_t n)
 {
     hub *h = d->use->hub;
@@ -149,7 +143,6 @@ static bool batch_run(hub_desk *d, desk_wait **batch, uint32_t n)
         d->texts[i] = batch[i]->text;
         d->lens[i] = batch[i]->ask.len;
     }
-    pages_make(d->use);
     int rc = batch_decide(d, 0, n, &why);
     uint64_t now = st_clock_us();
     pthread_mutex_lock(&h->lock);
@@ -175,7 +168,7 @@ static void started_out(hub_desk *d, desk_wait *w)
         at = &(*at)->next;
     *at = w->next;
     d->n_started--;
-    if (d->n_waiting > 0)
+    if (d->turn.n_waiting > 0)
         hub_turn_wake(h, &d->turn);
     pthread_mutex_unlock(&h->lock);
 }
@@ -306,7 +299,7 @@ static bool desk_take(void *arg)
     if (n > 0 && !batch_run(d, batch, n))
         return false;
     pthread_mutex_lock(&h->lock);
-    bool left = d->n_waiting > 0;
+    bool left = d->turn.n_waiting > 0;
     pthread_mutex_unlock(&h->lock);
     return left;
 }

@@ -43,7 +43,6 @@ struct hub_desk {
     desk_flow *flows;
     uint64_t clock[2];  /* `served` of the flow that was served last, of each class */
     desk_wait *started; /* that a scheduler has */
-    uint32_t n_waiting;
     uint32_t n_started;
     uint32_t n_last; /* inputs of the last batch */
     double us_unit;  /* of a batch, for each of its inputs' desk_units; a moving mean */

@@ -31,6 +31,8 @@ typedef struct hub_turn {
     void *arg;
     uint64_t served_us; /* that its turns took, from where the others stood */
     bool busy;          /* may have work */
+    uint32_t n_waiting; /* inputs, of a desk */
+    uint64_t us_each;   /* that one takes, a moving mean; 0: not known, or not here */
     bool blocked;       /* has, but can go on only when another turn was taken */
 } hub_turn;
 

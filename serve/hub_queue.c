@@ -6,7 +6,7 @@
 static void count(hub_desk *d, desk_flow *f, int by)
 {
     f->n += (uint32_t)by;
-    d->n_waiting += (uint32_t)by;
+    d->turn.n_waiting += (uint32_t)by;
     d->use->hub->n_asks += (uint32_t)by;
 }
 

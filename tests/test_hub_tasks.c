@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define TINY "../shared/goldens/logits/llama-gqa/model-f32.gguf"
+#define Q4 "../shared/goldens/quant/models/llama-256-q4_0.gguf"
 #define BERT "../shared/goldens/embed/bert-e2e-f16.gguf"
 
 enum { TEXTS = 6, OPTIONS = 3 };
@@ -124,7 +125,7 @@ static void tasks_put(void)
 
 static bool files_here(void)
 {
-    return is_here(TINY) && is_here(BERT);
+    return is_here(TINY) && is_here(BERT) && is_here(Q4);
 }
 
 static int folder_new(void **state)
@@ -357,6 +358,35 @@ static void tasks_are_there_by_name(void **state)
     hub_done(written);
     hub_done(words);
     hub_done(named);
+    hub_free(h);
+}
+
+/* What decides reads float weights in 8 bits, what shows a model's own numbers does not;
+ * of a quantised file both are the same. */
+static void a_task_and_a_name_share_a_quantised_file(void **state)
+{
+    (void)state;
+    if (!files_here())
+        return;
+    hub_opts opts = small;
+    opts.engine.n_ctx = 400; /* the one was trained for fewer, the other for more */
+    hub *h = hub_of(&opts);
+    load(h, "shown");
+    assert_int_equal(hub_load_model(h, "float", TINY, NULL, NULL), 0);
+    assert_int_equal(hub_load_model(h, "q4", Q4, NULL, NULL), 0);
+    hub_use *shown = find(h, "shown"), *own = find(h, "float"), *q4 = find(h, "q4");
+    assert_ptr_not_equal(hub_use_lm(shown), hub_use_lm(own));
+    assert_int_equal(hub_use_n_ctx(own), 256);
+    assert_int_equal(hub_use_n_ctx(q4), 400);
+    task_put("shown", Q4, choice, "Which animal?");
+    assert_int_equal(hub_reload(h, NULL), 0);
+    hub_use *other = find(h, "shown");
+    assert_ptr_equal(hub_use_lm(other), hub_use_lm(q4));
+    task_put("shown", TINY, choice, "Which animal?");
+    hub_done(shown);
+    hub_done(own);
+    hub_done(q4);
+    hub_done(other);
     hub_free(h);
 }
 
@@ -722,6 +752,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tasks_are_there_by_name),
+        cmocka_unit_test(a_task_and_a_name_share_a_quantised_file),
         cmocka_unit_test(many_ask),
         cmocka_unit_test(classes_and_keys_have_their_turn),
         cmocka_unit_test(who_waits_may_go),
