@@ -3,6 +3,8 @@
 
 extern const route wire_health[];
 extern const route wire_models[];
+extern const route wire_decisions[];
+extern const route wire_systemone[];
 extern const route wire_admin[];
 extern const route wire_chat[];
 extern const route wire_metrics[];
@@ -10,6 +12,8 @@ extern const route wire_metrics[];
 const route *const all_routes[] = {
     wire_health,
     wire_models,
+    wire_decisions,
+    wire_systemone,
     wire_admin,
     wire_chat,
     wire_metrics,
