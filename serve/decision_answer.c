@@ -189,7 +189,7 @@ json_t *decision_answer(const decision *d, const decision_result *r)
         [DECISION_SGLANG] = sglang_one,
     };
     bool openai = d->shape == DECISION_OPENAI;
-    json_t *about = json_pack("{s:s?, s:s, s:o}", "task", r->task, "version", r->version,
+    json_t *about = json_pack("{s:s*, s:s, s:o}", "task", r->task, "version", r->version,
                               "answers", all_made(d, r, about_one));
     return json_pack("{s:s, s:o, s:o, s:o}", "model", r->model, "answers",
                      all_made(d, r, made[d->shape]), "usage",

@@ -17,7 +17,7 @@ const char *decision_keep(decision *d, st_buf *text, problems *out);
 
 /* One value as compact JSON, members in their order, numbers as short as they are exact.
  */
-int json_write(st_buf *out, const json_t *value);
+int decision_json_write(st_buf *out, const json_t *value);
 /* The same as text of a decision; strings stay what they are. */
 const char *decision_text(decision *d, const json_t *value, problems *out);
 /* As JSON also of a string. */

@@ -107,7 +107,7 @@ static void ready_add(run *r, asked *a, uint32_t order)
 static void model_done(void *arg, const sched_result *result);
 static void task_done(void *arg, const hub_answer *answer, const st_err *why);
 
-static int submit_model(run *r, job *j, st_err *err)
+static int submit_model(run *r, job *j, bool follows, st_err *err)
 {
     const asked *a = j->of;
     tok_ids ids = {0};
@@ -118,6 +118,7 @@ static int submit_model(run *r, job *j, st_err *err)
         .tokens = ids.ids,
         .n = (uint32_t)ids.n,
         .deadline_us = call_deadline_us(r->c),
+        .follows = follows,
         .kind = SCHED_OPTIONS,
         .options = {.options = a->plan->orders[j->order].replies,
                     .ret_logp = a->logp + (size_t)j->order * a->plan->n_replies},
@@ -145,13 +146,15 @@ static int submit_task(run *r, job *j, st_err *err)
 }
 
 /* Start what is ready, as far as it may.  A full queue is waited for as long as something
- * of this request is on its way. */
-static void go_on(run *r)
+ * of this request is on its way; after each job of the model one of the model is sure of
+ * its place (`follows`), also while the server goes down. */
+static void go_on(run *r, bool follows)
 {
     while (!r->failed && r->n_started < r->n_ready && r->n_live < MOST_AT_ONCE) {
         job *j = r->ready[r->n_started];
         st_err err = {0};
-        int rc = j->of->plan ? submit_model(r, j, &err) : submit_task(r, j, &err);
+        int rc =
+            j->of->plan ? submit_model(r, j, follows, &err) : submit_task(r, j, &err);
         if (rc == ST_EBUSY && r->n_live > 0)
             return;
         if (rc < 0) {
@@ -161,6 +164,7 @@ static void go_on(run *r)
         j->live = true;
         r->n_live++;
         r->n_started++;
+        follows = false;
     }
 }
 
@@ -183,7 +187,7 @@ static void job_over(run *r, job *j, const st_err *why)
     r->n_left--;
     if (why)
         fail(r, j->of->q->param, why);
-    go_on(r);
+    go_on(r, j->of->plan != NULL);
     bool last = r->n_live == 0 && (r->failed || r->n_left == 0);
     pthread_mutex_unlock(&r->lock);
     if (last)
@@ -447,7 +451,7 @@ static void run_start(run *r)
     call_on_gone(r->c, client_gone, r);
     pthread_mutex_lock(&r->lock);
     begin(r);
-    go_on(r);
+    go_on(r, false);
     bool over = r->n_live == 0;
     pthread_mutex_unlock(&r->lock);
     if (over)

@@ -243,7 +243,7 @@ static void input_read(decision *d, const json_t *input, problems *out)
     if (json_is_array(input))
         decision_input(d, input, out);
     else if (json_is_object(input))
-        (void)json_write(&d->text, input);
+        (void)decision_json_write(&d->text, input);
     else
         decision_content(input, 0, "input", &n_parts, &d->text, out);
 }

@@ -192,7 +192,7 @@ static void question_read(decision *d, const json_t *sent, const char *name,
 static void state_read(decision *d, const json_t *state, problems *out)
 {
     if (json_is_object(state) || json_is_array(state))
-        (void)json_write(&d->text, state);
+        (void)decision_json_write(&d->text, state);
     else if (json_is_string(state) &&
              decision_fits(state, DECISION_MAX_TEXT, "state", out))
         (void)st_buf_add(&d->text, json_string_value(state), json_string_length(state));

@@ -76,7 +76,7 @@ static int write_array(st_buf *out, const json_t *array)
     {
         if (i > 0)
             st_buf_char(out, ',');
-        json_write(out, item);
+        decision_json_write(out, item);
     }
     return st_buf_char(out, ']');
 }
@@ -95,13 +95,13 @@ static int write_object(st_buf *out, const json_t *object)
             out->code = out->code ? out->code : ST_ENOMEM;
         json_decref(name);
         st_buf_char(out, ':');
-        json_write(out, json_object_iter_value(it));
+        decision_json_write(out, json_object_iter_value(it));
         comma = ",";
     }
     return st_buf_char(out, '}');
 }
 
-int json_write(st_buf *out, const json_t *value)
+int decision_json_write(st_buf *out, const json_t *value)
 {
     if (json_is_array(value))
         return write_array(out, value);
@@ -125,7 +125,7 @@ const char *decision_json(decision *d, const json_t *value, problems *out)
 {
     st_buf text;
     st_buf_init(&text, SIZE_MAX / 2);
-    if (json_write(&text, value)) {
+    if (decision_json_write(&text, value)) {
         st_buf_done(&text);
         out->out_of_memory = true;
         return NULL;
@@ -218,7 +218,7 @@ static void json_add(const json_t *data, const char *at, st_buf *out, problems *
     else if (n > DECISION_MAX_VALUES)
         problems_add(p, PROBLEM_COUNT, place, "at most %d values, got %zu",
                      DECISION_MAX_VALUES, n);
-    else if (json_write(out, data) == 0 && out->len - before > DECISION_MAX_JSON)
+    else if (decision_json_write(out, data) == 0 && out->len - before > DECISION_MAX_JSON)
         problems_add(p, PROBLEM_COUNT, place, "at most %d bytes of JSON, got %zu",
                      DECISION_MAX_JSON, out->len - before);
 }

@@ -98,11 +98,11 @@ bool hub_wait_idle(hub *h, uint64_t timeout_us)
     return idle;
 }
 
-int hub_work_begin(hub_use *u, st_err *err)
+int hub_work_begin(hub_use *u, bool follows, st_err *err)
 {
     hub *h = u->hub;
     pthread_mutex_lock(&h->lock);
-    bool draining = h->draining;
+    bool draining = h->draining && !follows;
     if (!draining) {
         u->n_refs++;
         u->n_work++;

@@ -375,7 +375,7 @@ int hub_ask_task(hub_use *u, const hub_ask *ask, uint64_t *ret_id, st_err *err)
         return st_err_set(err, ST_EINVAL, "an input has a class and a done callback");
     desk_wait *w = st_add_ok(sizeof *w + 1, ask->len, &size) ? st_alloc(size) : NULL;
     desk_flow *flow = st_alloc(sizeof *flow);
-    int rc = w && flow ? hub_work_begin(u, err)
+    int rc = w && flow ? hub_work_begin(u, false, err)
                        : st_err_set(err, ST_ENOMEM, "no memory for an input");
     if (rc == 0) {
         *w = (desk_wait){.desk = u->desk, .ask = *ask, .came_us = st_clock_us()};

@@ -134,7 +134,8 @@ void hub_turn_add(hub *h, hub_turn *t);          /* with lock */
 void hub_turn_wake(hub *h, hub_turn *t);         /* with lock: it may have work */
 void hub_turn_remove(hub *h, const hub_turn *t); /* engine thread, with lock */
 void hub_use_unref(hub_use *u);                  /* with lock */
-ST_NODISCARD int hub_work_begin(hub_use *u, st_err *err); /* and hold it; not draining */
+/* And hold it; not draining, but for what follows work that is not over. */
+ST_NODISCARD int hub_work_begin(hub_use *u, bool follows, st_err *err);
 void hub_work_end(hub_use *u);
 
 /* --- what names stand for (hub_load.c, hub_task.c, hub_reload.c); with `loading` */

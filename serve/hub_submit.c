@@ -38,7 +38,7 @@ static int job_new(hub_use *u, const sched_request *request, job **ret_job, st_e
     if (!j)
         return st_err_set(err, ST_ENOMEM, "no memory for a request");
     *j = (job){u, request->done, request->generate.on_token, request->arg};
-    int rc = hub_work_begin(u, err);
+    int rc = hub_work_begin(u, request->follows, err);
     if (rc < 0)
         st_free(j);
     else

@@ -35,7 +35,7 @@ static const member usage[] = {
     {"input_tokens_details", MEMBER_OBJECT, .of = cached},
     {"output_tokens", MEMBER_INTEGER, .need = true},
     {"output_tokens_details", MEMBER_OBJECT, .of = thought},
-    {"total_tokens", MEMBER_INTEGER},
+    {"total_tokens", MEMBER_INTEGER, .need = false},
     {0},
 };
 static const member answer[] = {
