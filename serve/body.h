@@ -65,6 +65,8 @@ void body_check(const json_t *body, const member *members, bool open, const char
 
 /* The table as a JSON Schema; NULL when memory ran out. */
 json_t *body_schema(const member *members, bool open);
+/* The same of an answer: strings may hold anything, objects more than is listed. */
+json_t *body_answer_schema(const member *members);
 
 /* Members that body_check has found good; `def` when absent or null. */
 const char *body_text(const json_t *body, const char *name, const char *def);

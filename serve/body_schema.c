@@ -9,6 +9,7 @@
 /* Every piece is put into its owner at once; the first that fails is remembered. */
 typedef struct builder {
     bool failed;
+    bool answer; /* of ours: strings may hold anything, objects more than is listed */
 } builder;
 
 static void put(builder *b, json_t *object, const char *name, json_t *value)
@@ -100,7 +101,7 @@ static void put_string(builder *b, json_t *schema, const member *m, unsigned typ
     if (!(types & MEMBER_STRING))
         return;
     if (!m->words) {
-        if (!m->nul)
+        if (!m->nul && !b->answer)
             put(b, schema, "pattern", json_string("^[^\\u0000]*$"));
         return;
     }
@@ -174,13 +175,13 @@ static void put_fields(builder *b, json_t *schema, const member *members, bool o
         put(b, schema, "required", need);
     else
         json_decref(need);
-    if (!open)
+    if (!open && !b->answer)
         put(b, schema, "additionalProperties", json_false());
 }
 
-json_t *body_schema(const member *members, bool open)
+static json_t *whole_schema(const member *members, bool open, bool answer)
 {
-    builder b = {false};
+    builder b = {.answer = answer};
     json_t *schema = json_object();
     put(&b, schema, "type", json_string("object"));
     put_fields(&b, schema, members, open);
@@ -188,4 +189,14 @@ json_t *body_schema(const member *members, bool open)
         return schema;
     json_decref(schema);
     return NULL;
+}
+
+json_t *body_schema(const member *members, bool open)
+{
+    return whole_schema(members, open, false);
+}
+
+json_t *body_answer_schema(const member *members)
+{
+    return whole_schema(members, true, true);
 }

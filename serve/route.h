@@ -28,6 +28,7 @@ typedef struct route {
     const member *answer;    /* of a good answer; NULL: no JSON, or answer_type */
     const char *answer_type; /* NULL: application/json */
     bool streams;            /* may answer with text/event-stream */
+    bool unwell;             /* with 503 it answers the same as with 200: health */
     bool shapes; /* `body` is checked by the wire: several bodies share the path */
     const member *const
         *alternatives; /* with `shapes`: the bodies, for the description */

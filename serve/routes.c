@@ -8,6 +8,7 @@ extern const route wire_systemone[];
 extern const route wire_admin[];
 extern const route wire_chat[];
 extern const route wire_metrics[];
+extern const route wire_openapi[];
 
 const route *const all_routes[] = {
     wire_health,
@@ -17,5 +18,6 @@ const route *const all_routes[] = {
     wire_admin,
     wire_chat,
     wire_metrics,
+    wire_openapi,
     NULL,
 };

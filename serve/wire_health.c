@@ -64,11 +64,11 @@ static const member answer[] = {
 
 const route wire_health[] = {
     {"GET", "/health", "health", "Is it up, ready and getting on?", SCOPE_OPEN,
-     .quick = true, .answer = answer, .handle = health},
+     .quick = true, .answer = answer, .unwell = true, .handle = health},
     {"GET", "/livez", "livez", "Does decoding get on?  503: restart it.", SCOPE_OPEN,
-     .quick = true, .answer = answer, .handle = livez},
+     .quick = true, .answer = answer, .unwell = true, .handle = livez},
     {"GET", "/readyz", "readyz",
      "May it be given requests?  503 while it loads and while it goes down.", SCOPE_OPEN,
-     .quick = true, .answer = answer, .handle = readyz},
+     .quick = true, .answer = answer, .unwell = true, .handle = readyz},
     {0},
 };
