@@ -4,6 +4,7 @@
 #include "serve/param.h"
 #include "task/near.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_KNOWN = 128, MAX_SHOWN = 160 };
@@ -18,11 +19,12 @@ static const struct {
     {MEMBER_OBJECT, "an object"},
 };
 
-/* The bits of a value: an integer, also when written as 1.0, is a number too. */
+/* The bits of a value: an integer, also when written as 1.0, is a number too.  Integers
+ * are those of 64 bits. */
 static unsigned bits_of(const json_t *value)
 {
     double real = json_is_real(value) ? json_real_value(value) : 0.5;
-    bool whole = json_is_integer(value) || (fabs(real) <= 0x1p53 && real == trunc(real));
+    bool whole = json_is_integer(value) || (fabs(real) < 0x1p63 && real == trunc(real));
     switch (json_typeof(value)) {
     case JSON_OBJECT:
         return MEMBER_OBJECT;
@@ -154,17 +156,29 @@ static void check_items(const member *m, const json_t *array, const char *at,
     }
 }
 
+/* Is one of the words this number? */
+static bool has_number(const char *words, double x)
+{
+    for (const char *w = words; *w; w += strspn(w, " ")) {
+        char *end;
+        double word = strtod(w, &end);
+        if (end != w && (*end == ' ' || !*end) && word == x)
+            return true;
+        w += strcspn(w, " ");
+    }
+    return false;
+}
+
 static bool means_as_is(const member *m, const json_t *value)
 {
-    char text[32];
     if (json_is_null(value) || json_is_false(value))
         return true;
     if (!m->words)
         return false;
-    if (json_is_string(value))
-        return has_word(m->words, json_string_value(value), json_string_length(value));
-    int n = snprintf(text, sizeof text, "%.15g", json_number_value(value));
-    return json_is_number(value) && has_word(m->words, text, (size_t)n);
+    if (json_is_number(value))
+        return has_number(m->words, json_number_value(value));
+    return json_is_string(value) &&
+           has_word(m->words, json_string_value(value), json_string_length(value));
 }
 
 static void check_refused(const member *m, const json_t *value, const char *at,

@@ -36,20 +36,34 @@ static void put_bound(builder *b, json_t *schema, const char *name, double x)
         put(b, schema, name, number(x));
 }
 
+/* An integer is one of 64 bits, whatever else binds it. */
+static void put_number_bounds(builder *b, json_t *schema, const member *m)
+{
+    bool bound = m->min != 0 || m->max != 0;
+    bool whole = !(m->types & MEMBER_NUMBER);
+    if (bound)
+        put_bound(b, schema, "minimum", m->min);
+    else if (whole)
+        put(b, schema, "minimum", json_integer(INT64_MIN));
+    if (bound && m->max >= m->min)
+        put_bound(b, schema, "maximum", m->max);
+    else if (whole)
+        put(b, schema, "maximum", json_integer(INT64_MAX));
+}
+
 /* Keywords of a type bind values of that type only, so all can stand side by side. */
 static void put_bounds(builder *b, json_t *schema, const member *m)
 {
     static const struct {
-        unsigned types;
+        unsigned type;
         const char *min, *max;
-    } rows[] = {{MEMBER_INTEGER | MEMBER_NUMBER, "minimum", "maximum"},
-                {MEMBER_STRING, "minLength", "maxLength"},
+    } rows[] = {{MEMBER_STRING, "minLength", "maxLength"},
                 {MEMBER_ARRAY, "minItems", "maxItems"},
                 {MEMBER_OBJECT, "minProperties", "maxProperties"}};
-    if (m->min == 0 && m->max == 0)
-        return;
+    if (m->types & (MEMBER_INTEGER | MEMBER_NUMBER))
+        put_number_bounds(b, schema, m);
     for (size_t i = 0; i < ST_COUNT(rows); i++) {
-        if (!(m->types & rows[i].types))
+        if (!(m->types & rows[i].type) || (m->min == 0 && m->max == 0))
             continue;
         put_bound(b, schema, rows[i].min, m->min);
         if (m->max >= m->min)
