@@ -7,8 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The model's part, from the times that it tells: it has just ended. */
+static void trace_work(trace *t, const call_work *w)
+{
+    uint64_t end = st_clock_us();
+    uint64_t submit = end - w->total_us;
+    trace_bar(t, "waits for the model", submit, submit + w->queued_us);
+    if (!w->first_us)
+        return;
+    trace_bar(t, "reads the prompt", submit + w->queued_us, submit + w->first_us);
+    trace_bar(t, "writes", submit + w->first_us, end);
+}
+
 void call_add_work(call *c, const call_work *work)
 {
+    trace_work(c->trace, work);
     call_work *sum = &c->work;
     snprintf(c->model, sizeof c->model, "%s", work->model ? work->model : "");
     snprintf(c->finish, sizeof c->finish, "%s", work->finish ? work->finish : "");

@@ -150,7 +150,7 @@ static json_t *operation(builder *b, const route *r)
     json_t *op = json_pack("{s:s, s:s}", "operationId", r->id, "summary", r->about);
     json_t *values = json_array();
     put_path_values(b, r->path, values);
-    if (!r->quick)
+    if (r->body || r->shapes)
         put_headers(b, values);
     put(b, op, "parameters", values);
     if (r->body || r->shapes)

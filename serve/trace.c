@@ -1,5 +1,5 @@
 /* serve/trace.c - a request's timeline in Chrome's trace-event format: one bar for the
- * request, below it one for each mark until the next. */
+ * request, below it the others, and one for each mark until the next. */
 #include "serve/trace.h"
 
 #include "base/buf.h"
@@ -17,6 +17,7 @@ struct trace {
     struct {
         const char *what;
         uint64_t at_us;
+        uint64_t to_us; /* 0: until the next mark */
     } marks[TRACE_MAX_MARKS];
     struct {
         const char *name;
@@ -34,7 +35,7 @@ trace *trace_begin(uint64_t started_us)
     return t;
 }
 
-void trace_mark(trace *t, const char *what)
+static void add(trace *t, const char *what, uint64_t at_us, uint64_t to_us)
 {
     if (!t)
         return;
@@ -43,7 +44,18 @@ void trace_mark(trace *t, const char *what)
         return;
     }
     t->marks[t->n].what = what;
-    t->marks[t->n++].at_us = st_clock_us();
+    t->marks[t->n].at_us = at_us;
+    t->marks[t->n++].to_us = to_us;
+}
+
+void trace_mark(trace *t, const char *what)
+{
+    add(t, what, st_clock_us(), 0);
+}
+
+void trace_bar(trace *t, const char *what, uint64_t from_us, uint64_t to_us)
+{
+    add(t, what, from_us, to_us > from_us ? to_us : from_us);
 }
 
 void trace_number(trace *t, const char *name, uint64_t value)
@@ -81,6 +93,17 @@ static void put_bar(st_buf *out, const char *what, uint64_t from, uint64_t to)
                what, (unsigned long long)from, (unsigned long long)(to - from));
 }
 
+/* Of a bar; of a mark the next mark, or the end of all. */
+static uint64_t mark_end(const trace *t, uint32_t i, uint64_t end_us)
+{
+    if (t->marks[i].to_us)
+        return t->marks[i].to_us;
+    for (uint32_t k = i + 1; k < t->n; k++)
+        if (!t->marks[k].to_us)
+            return t->marks[k].at_us;
+    return end_us;
+}
+
 static void put_all(const trace *t, const char *id, const char *route, uint64_t end_us,
                     st_buf *out)
 {
@@ -95,7 +118,7 @@ static void put_all(const trace *t, const char *id, const char *route, uint64_t 
     st_buf_str(out, "}}");
     for (uint32_t i = 0; i < t->n; i++) {
         uint64_t from = t->marks[i].at_us;
-        uint64_t to = i + 1 < t->n ? t->marks[i + 1].at_us : end_us;
+        uint64_t to = mark_end(t, i, end_us);
         st_buf_str(out, ",\n");
         put_bar(out, t->marks[i].what, from, to < from ? from : to);
         st_buf_char(out, '}');

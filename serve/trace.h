@@ -16,6 +16,8 @@ trace *trace_begin(uint64_t started_us);
 /* What begins now and lasts until the next mark; `what` is a constant.  Marks beyond
  * TRACE_MAX_MARKS are counted only. */
 void trace_mark(trace *t, const char *what);
+/* A bar of known ends, both on st_clock_us(); `what` is a constant. */
+void trace_bar(trace *t, const char *what, uint64_t from_us, uint64_t to_us);
 /* A number that belongs to it, shown with the request; `name` is a constant. */
 void trace_number(trace *t, const char *name, uint64_t value);
 /* Write DIR/SECONDS-STARTED_US-ID.json and free it.  Blocks for as long as writing takes.

@@ -154,10 +154,14 @@ static void test_timeline(void **state)
     trace_mark(t, "queued");
     trace_mark(t, "prefill");
     trace_number(t, "prompt tokens", 60);
+    trace_bar(t, "between", 5, 12);
     assert_int_equal(trace_end(t, folder, "../\"x", "/v1/tasks/{task}", &err), 0);
     json_t *all = only_file(folder);
     const json_t *events = json_object_get(all, "traceEvents");
-    assert_int_equal(json_array_size(events), 3);
+    assert_int_equal(json_array_size(events), 4);
+    const json_t *bar = json_array_get(events, 3);
+    assert_int_equal(json_integer_value(json_object_get(bar, "dur")), 7);
+    assert_int_equal(json_integer_value(json_object_get(bar, "ts")), 5);
     assert_string_equal(of(json_array_get(events, 0), "name"), "/v1/tasks/{task}");
     assert_string_equal(of(json_array_get(events, 2), "name"), "prefill");
     const json_t *args = json_object_get(json_array_get(events, 0), "args");
