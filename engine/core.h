@@ -13,6 +13,7 @@
 #define ENGINE_CORE_H
 #include "engine/engine.h"
 #include "engine/kvpool.h"
+#include "model/adapter.h"
 
 enum {
     HEAD_ROWS = 16, /* rows of whole-vocabulary logits that are held at once */
@@ -40,6 +41,7 @@ struct seq {
     int32_t *tree_parents; /* [engine->max_batch] the first n_tree of them */
     kv_page kept_tail; /* the page that the tree's copy stands in for, or KV_NO_PAGE */
     bool used;         /* handed out by seq_new */
+    const adapter *adapter; /* NULL: none */
     /* the step it is in */
     bool in_step;
     uint32_t done;     /* tokens of its item that have run */

@@ -48,6 +48,11 @@ ST_NODISCARD int seq_new(engine *e, seq **ret_seq, st_err *err); /* ST_EBUSY: to
 void seq_free(seq *s); /* NULL allowed; pages go back when their last holder does */
 engine *seq_engine(const seq *s);
 uint32_t seq_len(const seq *s);
+/* Of an empty sequence: its tokens are run with the adapter, and those of its forks; NULL
+ * (as from seq_new): with none.  ST_EINVAL: it has tokens, or the adapter is of another
+ * model. */
+ST_NODISCARD int seq_set_adapter(seq *s, const struct adapter *a, st_err *err);
+const struct adapter *seq_adapter(const seq *s);
 uint32_t seq_tree_len(const seq *s);   /* nodes of its tree */
 void seq_tree_drop(seq *s);            /* give the tree's slots back */
 void seq_truncate(seq *s, uint32_t n); /* forget tokens from n on, and the tree */
@@ -116,6 +121,7 @@ typedef struct step_states {
     float *ret_last;      /* the same for token to - 1; may be NULL */
     const seq *prefix;    /* NULL, or what the text goes on from: the bytes are those of
                            * both run as one.  It is not changed.  Decoders only */
+    const struct adapter *adapter; /* NULL: none; as the prefix's */
 } step_states;
 
 /* Run the items, in as many forward passes as max_batch needs.  A sequence may appear in

@@ -113,7 +113,7 @@ int seq_run_kept(seq *s, const int32_t *tokens, uint32_t n, st_err *err)
     engine *e = s->engine;
     const step_item step = {.s = s, .tokens = tokens, .n = n};
     bool kept = s->len == 0 && s->n_tree == 0 && n >= LEAST_TOKENS && n <= e->n_ctx &&
-                model_about(e->model)->causal &&
+                model_about(e->model)->causal && !s->adapter &&
                 keys_make(e, tokens, n * sizeof *tokens, &k);
     if (kept && pages_read(s, n, &item) == 0)
         return 0;

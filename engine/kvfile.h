@@ -13,8 +13,8 @@
 #include "engine/engine.h"
 
 /* Put tokens into an empty sequence: from the cache, or by running them and keeping what
- * came out.  Few tokens are always run.  As engine_step; a cache that cannot be used is
- * no error. */
+ * came out.  Few tokens, and a sequence with an adapter, are always run.  As engine_step;
+ * a cache that cannot be used is no error. */
 ST_NODISCARD int seq_run_kept(seq *s, const int32_t *tokens, uint32_t n, st_err *err);
 
 /* Numbers that were computed from `what`, a SHA-256 (hexadecimal) of all that they depend

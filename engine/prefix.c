@@ -1,8 +1,8 @@
 /* engine/prefix.c - a hash of pages by what they hold and what came before.
  *
- * A node is found by its parent and its tokens; nodes without a parent also by key and
- * pin, which their children inherit.  So two nodes are the same text of the same key, or
- * one of them does not exist, and a page is in one node at most.
+ * A node is found by its parent and its tokens; nodes without a parent also by key, pin
+ * and adapter, which their children inherit.  So two nodes are the same text of the same
+ * key, or one of them does not exist, and a page is in one node at most.
  *
  * The last page of a text need not be full.  Texts that part inside a page share it up to
  * there: whoever goes on otherwise gets the page, and writes into a copy.  The nodes of
@@ -21,7 +21,8 @@
 
 typedef struct prefix_node {
     uint64_t key;
-    uint64_t pin; /* id, or 0 */
+    uint64_t pin;     /* id, or 0 */
+    uint64_t adapter; /* its serial, or 0 */
     uint32_t parent;
     uint32_t n_children;
     uint32_t bucket;
@@ -111,14 +112,24 @@ static void path_touch(prefix_tree *t, uint32_t at)
 typedef struct place { /* where a page of text would stand */
     uint64_t key;
     uint64_t pin;
+    uint64_t adapter;
     uint32_t parent;
     const int32_t *tokens;
     uint32_t n; /* at most a page of them */
 } place;
 
+static place place_first(uint64_t key, const prefix_pin *pin, const seq *s)
+{
+    return (place){.key = key,
+                   .pin = pin ? pin->id : 0,
+                   .adapter = adapter_serial(s->adapter),
+                   .parent = NO_NODE,
+                   .n = KV_PAGE_TOKENS};
+}
+
 static uint64_t kin_hash(const place *p)
 {
-    const uint64_t above[] = {p->key, p->pin, p->parent};
+    const uint64_t above[] = {p->key, p->pin, p->adapter, p->parent};
     return st_hash64(above, sizeof above, 0);
 }
 
@@ -135,7 +146,8 @@ static uint32_t *kin_first(const prefix_tree *t, const place *p)
 
 static bool is_kin(const prefix_node *v, const place *p)
 {
-    return v->key == p->key && v->pin == p->pin && v->parent == p->parent;
+    return v->key == p->key && v->pin == p->pin && v->adapter == p->adapter &&
+           v->parent == p->parent;
 }
 
 static uint32_t node_find(const prefix_tree *t, const place *p)
@@ -178,6 +190,7 @@ static uint32_t node_add(prefix_tree *t, const place *p, kv_page page)
     t->free = v->chain;
     v->key = p->key;
     v->pin = p->pin;
+    v->adapter = p->adapter;
     v->parent = p->parent;
     v->n_children = 0;
     v->bucket = place_bucket(t, p);
@@ -198,7 +211,7 @@ static uint32_t node_add(prefix_tree *t, const place *p, kv_page page)
 static void node_drop(prefix_tree *t, uint32_t at)
 {
     prefix_node *v = &t->nodes[at];
-    const place p = {v->key, v->pin, v->parent, NULL, 0};
+    const place p = {v->key, v->pin, v->adapter, v->parent, NULL, 0};
     uint32_t *link = &t->buckets[v->bucket], *kin = kin_first(t, &p);
     while (*link != at)
         link = &t->nodes[*link].chain;
@@ -238,7 +251,7 @@ void prefix_tree_attach(prefix_tree *t, uint64_t key, const prefix_pin *pin, seq
 {
     uint32_t whole = pin ? pin->n / KV_PAGE_TOKENS : 0, last = NO_NODE, agreed;
     uint32_t begun = pin ? pin->n % KV_PAGE_TOKENS : 0; /* tokens in a page of the pin */
-    place at = {key, pin ? pin->id : 0, NO_NODE, NULL, KV_PAGE_TOKENS};
+    place at = place_first(key, pin, s);
     assert(s->len == 0 && s->n_pages == 0);
     for (uint32_t i = 0; i < whole; i++)
         seq_append_page(s, pin->s->pages[i], KV_PAGE_TOKENS);
@@ -266,7 +279,7 @@ void prefix_tree_attach(prefix_tree *t, uint64_t key, const prefix_pin *pin, seq
 void prefix_tree_keep(prefix_tree *t, uint64_t key, const prefix_pin *pin, const seq *s,
                       const int32_t *tokens, bool tail)
 {
-    place at = {key, pin ? pin->id : 0, NO_NODE, NULL, KV_PAGE_TOKENS};
+    place at = place_first(key, pin, s);
     uint32_t first = pin ? pin->n / KV_PAGE_TOKENS : 0, whole = s->len / KV_PAGE_TOKENS;
     for (uint32_t i = first; i < whole; i++) {
         at.tokens = tokens + i * KV_PAGE_TOKENS;
@@ -305,7 +318,7 @@ uint32_t prefix_tree_evict(prefix_tree *t, uint32_t n)
     return freed;
 }
 
-int prefix_pin_new(prefix_tree *t, const int32_t *tokens, uint32_t n,
+int prefix_pin_new(prefix_tree *t, const adapter *a, const int32_t *tokens, uint32_t n,
                    prefix_pin **ret_pin, st_err *err)
 {
     int rc = ST_ENOMEM;
@@ -314,7 +327,8 @@ int prefix_pin_new(prefix_tree *t, const int32_t *tokens, uint32_t n,
         goto fail;
     pin->n = n;
     pin->tokens = st_dup(tokens, n * sizeof *tokens);
-    if (!pin->tokens || (rc = seq_new(t->engine, &pin->s, err)) < 0)
+    if (!pin->tokens || (rc = seq_new(t->engine, &pin->s, err)) < 0 ||
+        (rc = seq_set_adapter(pin->s, a, err)) < 0)
         goto fail;
     pin->id = ++t->n_pins;
     *ret_pin = pin;

@@ -5,7 +5,8 @@
  *   (no pin)
  *    '-- node -- node
  *
- * A node belongs to one key: no walk of another key's text reaches it.  Pins are reached
+ * A node belongs to one key and to the adapter its text was run with: no walk of other
+ * text reaches it.  Pins are reached
  * by holding them.  Nodes that no sequence uses are given up, least recently used first;
  * a pin's pages only when it is freed.  A pin is of use once its sequence is full.
  *
@@ -27,8 +28,9 @@ typedef struct prefix_pin {
 ST_NODISCARD int prefix_tree_new(engine *e, prefix_tree **ret_tree, st_err *err);
 void prefix_tree_free(prefix_tree *t); /* NULL allowed */
 
-ST_NODISCARD int prefix_pin_new(prefix_tree *t, const int32_t *tokens, uint32_t n,
-                                prefix_pin **ret_pin, st_err *err);
+/* `a`: what its sequence is run with, or NULL. */
+ST_NODISCARD int prefix_pin_new(prefix_tree *t, const adapter *a, const int32_t *tokens,
+                                uint32_t n, prefix_pin **ret_pin, st_err *err);
 void prefix_pin_free(prefix_pin *pin); /* NULL allowed */
 bool prefix_pin_is_full(const prefix_pin *pin);
 

@@ -360,13 +360,19 @@ static int pin_check(sched *s, const int32_t *tokens, uint32_t n, st_err *err)
 int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
                      sched_prefix **ret_prefix, st_err *err)
 {
+    return sched_prefix_pin_adapted(s, NULL, tokens, n, ret_prefix, err);
+}
+
+int sched_prefix_pin_adapted(sched *s, const adapter *a, const int32_t *tokens,
+                             uint32_t n, sched_prefix **ret_prefix, st_err *err)
+{
     int rc = pin_check(s, tokens, n, err);
     if (rc < 0)
         return rc;
     sched_prefix *p = st_zalloc_n(1, sizeof *p);
     if (!p)
         return st_err_set(err, ST_ENOMEM, "no memory for a prefix");
-    rc = prefix_pin_new(s->tree, tokens, n, &p->pin, err);
+    rc = prefix_pin_new(s->tree, a, tokens, n, &p->pin, err);
     if (rc < 0) {
         st_free(p);
         return rc;

@@ -139,7 +139,8 @@ typedef struct sched_request {
     sched_class class;
     uint64_t key; /* whose it is: fairness, and whose text may be reused */
     const struct adapter *adapter; /* NULL: none; outlives the request; text is reused for
-                                    * requests with the same one only */
+                                    * requests with the same one only,
+                                    * and a prefix is one that was pinned with it */
     sched_prefix *prefix;          /* NULL: none; its tokens come before `tokens` */
     const int32_t *tokens;         /* copied */
     uint32_t n;                    /* at least 1 */
@@ -150,7 +151,7 @@ typedef struct sched_request {
     sched_kind kind;
     sched_generate generate;
     options_request options; /* its s, tokens and n are the scheduler's */
-    step_states states;      /* its prefix is the scheduler's */
+    step_states states;      /* its prefix and adapter are the scheduler's */
     float *ret_vector;       /* of SCHED_EMBED: [n_embd] */
     /* Once for every request that was accepted, on the owner's thread. */
     void (*done)(void *arg, const sched_result *result);
@@ -203,6 +204,10 @@ void sched_stats_get(sched *s, sched_stats *ret_stats);
  * under way.  ST_ELIMIT when pinned pages would pass half of all. */
 ST_NODISCARD int sched_prefix_pin(sched *s, const int32_t *tokens, uint32_t n,
                                   sched_prefix **ret_prefix, st_err *err);
+/* The same, run with an adapter: for requests that have it too. */
+ST_NODISCARD int sched_prefix_pin_adapted(sched *s, const struct adapter *a,
+                                          const int32_t *tokens, uint32_t n,
+                                          sched_prefix **ret_prefix, st_err *err);
 /* Between steps: have it now, read from the files of an earlier run or run at once
  * (engine/kvfile.h).  ST_EBUSY when pages run out; it is then run in steps as ever. */
 ST_NODISCARD int sched_prefix_run_kept(sched *s, sched_prefix *prefix, st_err *err);

@@ -150,6 +150,9 @@ static bool pages_suffice(const sched *s, const req *r)
 static void sequence_fill(sched *s, req *r)
 {
     const sched_prefix *p = r->ask.prefix;
+    int rc = seq_set_adapter(r->s, r->ask.adapter, NULL); /* it is empty */
+    assert(rc == 0);
+    (void)rc;
     prefix_tree_attach(s->tree, r->ask.key, p ? p->pin : NULL, r->s, r->tokens, r->n);
 }
 

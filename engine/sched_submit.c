@@ -73,6 +73,17 @@ static int options_check(const sched *s, const sched_request *q, st_err *err)
     return ST_ELIMIT;
 }
 
+static int adapter_check(const sched *s, const sched_request *q, st_err *err)
+{
+    if (q->adapter && adapter_model(q->adapter) != engine_model(s->engine))
+        return st_err_set(err, ST_EINVAL, "an adapter of another model");
+    if (q->prefix && q->prefix->pin->s->adapter != q->adapter)
+        return st_err_set(err, ST_EINVAL, "the prefix was pinned with another adapter");
+    if (q->adapter && q->kind == SCHED_EMBED)
+        return st_err_set(err, ST_EUNSUPPORTED, "embeddings are made without an adapter");
+    return 0;
+}
+
 static int request_check(const sched *s, const sched_request *q, sampler *ret_pick,
                          st_err *err)
 {
@@ -81,8 +92,6 @@ static int request_check(const sched *s, const sched_request *q, sampler *ret_pi
         return st_err_set(err, ST_EINVAL, "a request has a class and a done callback");
     if (q->kind == SCHED_EMBED && q->prefix)
         return st_err_set(err, ST_EINVAL, "an embedding is of a text without a prefix");
-    if (q->adapter)
-        return st_err_set(err, ST_EUNSUPPORTED, "adapters are not supported");
     if (q->n == 0)
         return st_err_set(err, ST_EINVAL, "a request has at least one token");
     if (before > s->n_ctx || q->n > s->n_ctx - before) {
@@ -94,6 +103,8 @@ static int request_check(const sched *s, const sched_request *q, sampler *ret_pi
         return ST_ELIMIT;
     }
     int rc = req_ids_check(s, q->tokens, q->n, err);
+    if (rc == 0)
+        rc = adapter_check(s, q, err);
     switch (q->kind) {
     case SCHED_GENERATE:
         return rc < 0 ? rc : generate_check(s, q, ret_pick, err);

@@ -30,6 +30,7 @@ void text_plan(sched *s, uint32_t at)
     s->text_tokens[s->n_texts] = r->tokens + before;
     s->text_n[s->n_texts] = r->n - before;
     s->text_wants[s->n_texts] = r->ask.states;
+    s->text_wants[s->n_texts].adapter = r->ask.adapter;
     s->text_wants[s->n_texts].prefix = p ? p->pin->s : NULL;
     s->texts[s->n_texts++] = at;
 }

@@ -21,6 +21,7 @@ int seq_new(engine *e, seq **ret_seq, st_err *err)
         s->len = 0;
         s->n_tree = 0;
         s->n_pages = 0;
+        s->adapter = NULL;
         *ret_seq = s;
         return 0;
     }
@@ -48,6 +49,21 @@ engine *seq_engine(const seq *s)
 uint32_t seq_len(const seq *s)
 {
     return s->len;
+}
+
+int seq_set_adapter(seq *s, const adapter *a, st_err *err)
+{
+    if (s->len > 0 || s->n_tree > 0)
+        return st_err_set(err, ST_EINVAL, "an adapter for a sequence that has tokens");
+    if (a && adapter_model(a) != s->engine->model)
+        return st_err_set(err, ST_EINVAL, "an adapter of another model");
+    s->adapter = a;
+    return 0;
+}
+
+const adapter *seq_adapter(const seq *s)
+{
+    return s->adapter;
 }
 
 uint32_t seq_tree_len(const seq *s)
@@ -85,6 +101,7 @@ int seq_fork(seq *s, uint32_t n, seq **ret_fork, st_err *err)
     if (rc < 0)
         return rc;
     fork->len = n;
+    fork->adapter = s->adapter;
     fork->n_pages = kv_pages_for(n);
     memcpy(fork->pages, s->pages, fork->n_pages * sizeof *fork->pages);
     for (uint32_t i = 0; i < fork->n_pages; i++)

@@ -86,6 +86,11 @@ static uint32_t prefix_len(const text_job *job, uint32_t text)
     return prefix ? prefix->len : 0;
 }
 
+static const adapter *adapter_for(const text_job *job, uint32_t text)
+{
+    return job->want ? job->want[text].adapter : NULL;
+}
+
 /* Pages for a text and its prefix.  ST_EBUSY takes nothing. */
 static int pages_borrow(const text_job *job, uint32_t text, kv_page *pages)
 {
@@ -125,6 +130,7 @@ static int pass_fill(text_job *job, st_err *err)
         e->spans[job->n] = (model_span){.tokens = job->texts[text],
                                         .n = n < room ? n : room,
                                         .start = start,
+                                        .adapter = adapter_for(job, text),
                                         .pages = pages + job->n_pages};
         used += e->spans[job->n].n;
         job->n_pages += n_pages;
@@ -167,6 +173,10 @@ static int prefix_check(const text_job *job, uint32_t i, st_err *err)
     if (prefix && (prefix->engine != job->e || !prefix->used))
         return st_err_set(err, ST_EINVAL,
                           "text %u goes on from no sequence of this engine", i);
+    if (adapter_for(job, i) && adapter_model(adapter_for(job, i)) != job->e->model)
+        return st_err_set(err, ST_EINVAL, "text %u has an adapter of another model", i);
+    if (prefix && prefix->adapter != adapter_for(job, i))
+        return st_err_set(err, ST_EINVAL, "text %u goes on with another adapter", i);
     if (prefix && prefix->len && !model_about(job->e->model)->causal)
         return st_err_set(err, ST_EINVAL, "an encoder takes a whole text at once");
     return 0;

@@ -205,8 +205,11 @@ static bool piece_add(engine *e, const step_item *it, pass *p)
     if (n == 0 || (!model_about(e->model)->causal && left > room))
         return false;
     model_span *span = &e->spans[p->n_pieces];
-    *span = (model_span){
-        .tokens = it->tokens + from, .n = n, .start = s->len + from, .pages = s->pages};
+    *span = (model_span){.tokens = it->tokens + from,
+                         .n = n,
+                         .start = s->len + from,
+                         .pages = s->pages,
+                         .adapter = s->adapter};
     if (from >= chain) {
         span->start = s->len + chain;
         span->n_tree = s->n_tree + from - chain;

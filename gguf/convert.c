@@ -18,8 +18,7 @@ static const struct {
     {"bert", convert_bert},
 };
 
-/* folder/name; NULL when out of memory. */
-static char *path_in(const char *folder, const char *name)
+char *convert_path(const char *folder, const char *name)
 {
     st_buf path;
     st_buf_init(&path, 1 << 16);
@@ -51,7 +50,7 @@ static int parse_json(const char *path, json_t **ret, st_err *err)
 int convert_json(const convert *c, const char *name, json_t **ret, st_err *err)
 {
     st_err why = {0};
-    char *path = path_in(c->folder, name);
+    char *path = convert_path(c->folder, name);
     int rc = path ? parse_json(path, ret, &why) : ST_ENOMEM;
     if (rc && rc != ST_ENOTFOUND)
         st_err_set(err, rc, "%s", path ? why.message : "out of memory");
@@ -140,7 +139,7 @@ int convert_tensor(convert *c, const char *from, const char *to, uint64_t rows,
 static int open_weights(convert *c, st_err *err)
 {
     st_err why = {0};
-    char *path = path_in(c->folder, "model.safetensors");
+    char *path = convert_path(c->folder, "model.safetensors");
     int rc = path ? safet_open(path, &c->weights, &why) : ST_ENOMEM;
     if (rc) {
         st_err_set(err, rc, "%s", path ? why.message : "out of memory");

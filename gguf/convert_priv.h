@@ -19,6 +19,9 @@ typedef struct convert {
     size_t n_blocks; /* at most one a tensor of weights */
 } convert;
 
+/* folder/name, which the caller frees; NULL when out of memory. */
+char *convert_path(const char *folder, const char *name);
+
 /* The JSON object in folder/name, which the caller releases; ST_ENOTFOUND without a
  * message when there is no such file. */
 ST_NODISCARD int convert_json(const convert *c, const char *name, json_t **ret,

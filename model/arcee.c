@@ -7,6 +7,7 @@ const family family_arcee = {
     .arch = "arcee",
     .norm = NORM_RMS,
     .rope = ROPE_NEXT,
+    .qk_paired = true,
     .act = ACT_RELU2,
     .out_norm = "output_norm",
     .layer = {.attn_pre = "attn_norm", .ffn_pre = "ffn_norm"},

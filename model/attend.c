@@ -2,7 +2,7 @@
  *
  * Keys and values of all tokens are stored before any token attends, so tokens of one
  * batch see each other as they would see earlier ones. */
-#include "model/layer.h"
+#include "model/adapt.h"
 
 typedef struct step { /* argument of every job of the branch */
     const pass *p;
@@ -214,10 +214,18 @@ static void multiply_qkv(const pass *p, const layer *l, bool q)
         {&l->k.w, p->h, wk->qkv + layer_q_dim(l), ldy},
         {&l->v.w, p->h, wk->qkv + layer_q_dim(l) + layer_k_dim(l), ldy},
     };
-    if (l->qkv.w.data)
+    const adapt_part parts[] = {
+        {ADAPT_Q, p->h.x, apart[0].y, ldy},
+        {ADAPT_K, p->h.x, apart[1].y, ldy},
+        {ADAPT_V, p->h.x, apart[2].y, ldy},
+    };
+    if (l->qkv.w.data) {
         work_products(wk, &fused, 1);
-    else
-        work_products(wk, q ? apart : apart + 1, q ? 3 : 2);
+        adapt_run(p, &(adapt_part){ADAPT_QKV, p->h.x, wk->qkv, ldy}, 1);
+        return;
+    }
+    work_products(wk, q ? apart : apart + 1, q ? 3 : 2);
+    adapt_run(p, q ? parts : parts + 1, q ? 3 : 2);
 }
 
 bool attend_quantised(const layer *l)
@@ -265,4 +273,5 @@ void attend_run(const pass *p, const layer *l)
     else
         attend_live(p, &s);
     work_products(wk, &(product){&l->o.w, s.att, wk->out, p->m->info.n_embd}, 1);
+    adapt_run(p, &(adapt_part){ADAPT_O, wk->att_rows, wk->out, p->m->info.n_embd}, 1);
 }

@@ -1,6 +1,6 @@
 /* model/ffn.c - the feed-forward branch: one or two products, an activation, one product.
  */
-#include "model/layer.h"
+#include "model/adapt.h"
 
 #include <math.h>
 #include <string.h>
@@ -139,9 +139,19 @@ void ffn_run(const pass *p, const ffn *f, const kact *x, float *ret)
         {&f->up.w, *x, f->gated ? wk->up : wk->act_rows, s.ld_up},
         {&f->gate.w, *x, wk->act_rows, f->n_ff},
     };
+    const adapt_part parts[] = {
+        {ADAPT_UP, x->x, first[0].y, s.ld_up},
+        {ADAPT_GATE, x->x, wk->act_rows, f->n_ff},
+        {ADAPT_DOWN, wk->act_rows, ret, p->m->info.n_embd},
+    };
+    const bool adapts = f == &p->layer->ffn; /* not one of a mixture */
     s.act.n = x->n;
     s.act.cols = f->n_ff;
     work_products(wk, first, f->gate.w.data ? 2 : 1);
+    if (adapts)
+        adapt_run(p, parts, f->gate.w.data ? 2 : 1);
     work_rows(wk, x->n, activate_rows, &s);
     work_products(wk, &(product){&f->down.w, s.act, ret, p->m->info.n_embd}, 1);
+    if (adapts)
+        adapt_run(p, parts + 2, 1);
 }

@@ -147,6 +147,7 @@ void layer_run(pass *p, const layer *l, const layer *next)
 {
     const bool narrow = !next && p->final;
     const uint32_t n = narrow ? p->n_final : p->n, most = p->wk->stripe;
+    p->layer = l;
     attend_store(p, l, n > 0);
     for (uint32_t first = 0; first < n; first += most) {
         p->first = first;
@@ -154,6 +155,7 @@ void layer_run(pass *p, const layer *l, const layer *next)
         p->n_live = n - first < most ? n - first : most;
         stripe_run(p, l, next);
     }
-    *p = (pass){p->m,       p->wk, p->kv, p->batch, p->n, p->final,
-                p->n_final, NULL,  0,     p->n,     p->h};
+    p->live = NULL;
+    p->first = 0;
+    p->n_live = p->n;
 }

@@ -20,8 +20,10 @@ typedef struct pass {
     uint32_t n_final;
     const uint32_t *live; /* tokens of the stripe; NULL: first, first + 1, ... */
     uint32_t first;
-    uint32_t n_live; /* rows of the stripe */
-    kact h;          /* what the next layer reads, quantised where it needs it */
+    uint32_t n_live;    /* rows of the stripe */
+    const layer *layer; /* that runs */
+    bool adapted;       /* some span carries an adapter */
+    kact h;             /* what the next layer reads, quantised where it needs it */
 } pass;
 
 static inline uint32_t live_token(const pass *p, uint32_t row)

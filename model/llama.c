@@ -16,6 +16,7 @@ const family family_llama = {
     .arch = "llama",
     .norm = NORM_RMS,
     .rope = ROPE_NEXT,
+    .qk_paired = true,
     .act = ACT_SILU,
     .gated = true,
     .out_norm = "output_norm",

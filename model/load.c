@@ -419,6 +419,7 @@ int load_model(const gguf *g, const family *f, const model_opts *opts,
     ld.m->norm_kind = f->norm;
     ld.m->parallel = f->parallel;
     ld.m->norm_after_rope = f->norm_after_rope;
+    ld.m->qk_paired = f->qk_paired;
     binder_init(&ld.binder, g);
     int rc = load_into(&ld, opts ? opts : &defaults, err);
     binder_done(&ld.binder);

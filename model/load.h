@@ -36,7 +36,9 @@ typedef struct family {
     bool encoder;    /* every token sees the whole text */
     bool q_norm_row; /* q and k norms over all heads at once */
     bool norm_after_rope;
-    bool conv; /* layers without key heads are convolutions */
+    bool qk_paired; /* GGUF files have the rows of q and k so that neighbours rotate,
+                     * where the maker's rotate half a head apart */
+    bool conv;      /* layers without key heads are convolutions */
     const char *embd_norm, *out_norm; /* tensor names, as in layer_names */
     const char *positions, *types;    /* learned positions, token types */
     layer_names layer;

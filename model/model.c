@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "base/mem.h"
+#include "model/adapter.h"
 #include "model/families.h"
 #include "model/layer.h"
 #include <math.h>
@@ -100,6 +101,8 @@ static int check_span(const model *m, const model_work *wk, const model_span *sp
                           "span %u: %llu tokens, but the model has %u "
                           "positions",
                           s, (unsigned long long)end, m->positions.rows);
+    if (span->adapter && adapter_model(span->adapter) != m)
+        return st_err_set(err, ST_EINVAL, "span %u: an adapter of another model", s);
     if (span->parents && !m->info.causal)
         return st_err_set(err, ST_EINVAL, "span %u: an encoder reads no token tree", s);
     for (uint32_t i = 0; i < span->n; i++)
@@ -144,7 +147,7 @@ static int check_batch(const model *m, const model_work *wk, const model_kv *kv,
 /* ---- one pass ---- */
 
 /* Where each token stands; the position of a tree's token is its depth. */
-static void place_tokens(const pass *p)
+static void place_tokens(pass *p)
 {
     token_at *at = p->wk->at;
     for (uint32_t s = 0; s < p->batch->n_spans; s++) {
@@ -155,6 +158,7 @@ static void place_tokens(const pass *p)
             at[i] = (token_at){.span = s, .i = i, .position = position};
         }
         at += span->n;
+        p->adapted = p->adapted || span->adapter;
     }
 }
 

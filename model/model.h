@@ -91,6 +91,7 @@ typedef struct model_span {
     uint32_t n_tree;        /* nodes of the tree that an earlier span has put in the slots
                              * from start on; 0 for a chain.  The slots after them are
                              * overwritten */
+    const struct adapter *adapter; /* of this model (adapter.h); NULL: none */
 } model_span;
 
 /* Called after the embedding (layer 0) and after each layer l = 1..n with the residual

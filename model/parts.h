@@ -131,6 +131,7 @@ struct model {
     float eps;
     bool parallel;        /* both branches read the layer's input */
     bool norm_after_rope; /* q_norm and k_norm */
+    bool qk_paired;       /* rows of q and k are not in their maker's order: see family */
     float embd_scale;
     float residual_scale;
     float logit_scale;

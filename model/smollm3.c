@@ -19,6 +19,7 @@ const family family_smollm3 = {
     .arch = "smollm3",
     .norm = NORM_RMS,
     .rope = ROPE_NEXT,
+    .qk_paired = true,
     .act = ACT_SILU,
     .gated = true,
     .out_norm = "output_norm",

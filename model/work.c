@@ -2,6 +2,7 @@
 #include "model/work.h"
 
 #include "base/mem.h"
+#include "model/adapt.h"
 #include <string.h>
 
 enum {
@@ -122,6 +123,7 @@ static void lay_out(model_work *wk, room *r)
     wk->sin = take(r, 2 * n, wk->rope_width, sizeof(float));
     wk->scratch = take(r, wk->n_threads, KERN_ATTN_SCRATCH, sizeof(float));
     wk->ancestors = take(r, (size_t)wk->n_threads * ATTEND_ROWS, n, sizeof(uint32_t));
+    wk->tiles = take(r, n, 1, sizeof *wk->tiles);
     wk->final = take(r, n, 1, sizeof(uint32_t));
     lay_out_experts(wk, r, &w);
 }

@@ -52,13 +52,14 @@ struct model_work {
     float *part_rows;
     float *att_rows;
     float *act_rows;
-    float *up;           /* [stripe, widest up] */
-    float *out;          /* [stripe, n_embd] */
-    uint32_t rope_width; /* the wider half of both ropes */
-    float *cos, *sin;    /* [2 ropes][max_tokens, rope_width] */
-    float *scratch;      /* [n_threads][KERN_ATTN_SCRATCH] */
-    uint32_t *ancestors; /* [n_threads][ATTEND_ROWS][max_tokens] */
-    uint32_t *final;     /* [max_tokens] tokens whose final state is wanted */
+    float *up;                /* [stripe, widest up] */
+    float *out;               /* [stripe, n_embd] */
+    uint32_t rope_width;      /* the wider half of both ropes */
+    float *cos, *sin;         /* [2 ropes][max_tokens, rope_width] */
+    float *scratch;           /* [n_threads][KERN_ATTN_SCRATCH] */
+    uint32_t *ancestors;      /* [n_threads][ATTEND_ROWS][max_tokens] */
+    struct adapt_tile *tiles; /* [max_tokens] */
+    uint32_t *final;          /* [max_tokens] tokens whose final state is wanted */
     /* experts */
     float *router;       /* [max_tokens, n_expert] logits, then weights */
     float *weight;       /* [max_pairs] of a token's experts, best first */

@@ -878,6 +878,7 @@ static void states_once(fixture *f, uint32_t batch)
                                 i % 3 ? n_tokens[i] : 0,
                                 mean + i * size,
                                 last + i * size,
+                                NULL,
                                 NULL};
     }
     uint32_t pages = engine_free_pages(e);
@@ -938,7 +939,7 @@ static void prefix_once(fixture *f, uint32_t batch)
         if (i == LENGTHS) { /* one without a prefix among them */
             texts[i] = ids[0];
             n_tokens[i] = 20;
-            want[i] = (step_states){0, last, 1, 0, to, to + size, NULL};
+            want[i] = (step_states){0, last, 1, 0, to, to + size, NULL, NULL};
             continue;
         }
         uint32_t n = lengths[i];
@@ -947,7 +948,8 @@ static void prefix_once(fixture *f, uint32_t batch)
         step(e, &(step_item){.s = prefix[i], .tokens = ids[i], .n = n}, 1);
         texts[i] = ids[i] + n;
         n_tokens[i] = 10 + 4 * i;
-        want[i] = (step_states){0, last, 2, n_tokens[i] - 1, to, to + size, prefix[i]};
+        want[i] =
+            (step_states){0, last, 2, n_tokens[i] - 1, to, to + size, prefix[i], NULL};
     }
     uint32_t pages = engine_free_pages(e);
     assert_int_equal(engine_states(e, texts, n_tokens, want, LENGTHS + 1, NULL), 0);
@@ -955,7 +957,8 @@ static void prefix_once(fixture *f, uint32_t batch)
     for (uint32_t i = 0; i < LENGTHS; i++) {
         const uint32_t n = lengths[i] + n_tokens[i];
         const int32_t *text = ids[i];
-        step_states all = {0, last, lengths[i] + 2, n - 1, whole, whole + size, NULL};
+        step_states all = {0,     last,         lengths[i] + 2, n - 1,
+                           whole, whole + size, NULL,           NULL};
         assert_int_equal(engine_states(f->plain, &text, &n, &all, 1, NULL), 0);
         assert_memory_equal(whole, got + i * 2 * size, 2 * size * sizeof *got);
         /* What the sequence says next is what it would have said without the texts. */
@@ -1012,7 +1015,7 @@ static void states_are_what_they_say(void **state)
     assert_int_equal(gguf_open(models[0], &g, NULL), 0);
     const float *rows = gguf_find_tensor(g, "token_embd.weight")->data;
     const float *norm = gguf_find_tensor(g, "output_norm.weight")->data;
-    step_states want = {0, 0, 1, 4, mean, end, NULL};
+    step_states want = {0, 0, 1, 4, mean, end, NULL, NULL};
     assert_int_equal(engine_states(f.plain, &text, &n, &want, 1, NULL), 0);
     for (int i = 0; i < 64; i++) {
         double sum = (double)rows[4 * 64 + i] + (double)rows[7 * 64 + i] +
@@ -1020,7 +1023,7 @@ static void states_are_what_they_say(void **state)
         assert_true(fabs((double)mean[i] - sum / 3) < 1e-6);
         assert_memory_equal(&end[i], &rows[300 * 64 + i], sizeof(float));
     }
-    want = (step_states){f.info->n_layers, f.info->n_layers, 0, 0, NULL, end, NULL};
+    want = (step_states){f.info->n_layers, f.info->n_layers, 0, 0, NULL, end, NULL, NULL};
     assert_int_equal(engine_states(f.plain, &text, &n, &want, 1, NULL), 0);
     seq *s = seq_make(f.plain);
     step(f.plain,
@@ -1184,7 +1187,7 @@ static int work_all(void *arg)
     float mean[64];
     double logp[1];
     engine_opts opts = {.n_threads = 2, .n_ctx = 64, .max_batch = 16, .max_seqs = 2};
-    step_states want = {1, 1, 0, 0, mean, NULL, NULL};
+    step_states want = {1, 1, 0, 0, mean, NULL, NULL, NULL};
     engine *e = NULL;
     options *o = NULL;
     seq *s;

@@ -305,7 +305,7 @@ static void check_few_rows(golden *g)
     batch.n_out = 0;
     if (head)
         assert_int_equal(model_forward(r.m, r.work, &r.kv, &batch, &err), 0);
-    span = (model_span){tokens + head, n, head, NULL, r.pages, 0};
+    span = (model_span){tokens + head, n, head, NULL, r.pages, 0, NULL};
     batch.out_rows = few;
     batch.n_out = 4;
     batch.ret_hidden = some;
