@@ -626,7 +626,7 @@ static void wrong_files_are_refused_by_name(void **state)
         wrong_write(&cases[i], &b.made.pairs[0], b.path);
         refused(&b, b.path, cases[i].code, cases[i].says);
     }
-    refused(&b, LLAMA, ST_EFORMAT, "general.type");
+    refused(&b, LLAMA, ST_EUNSUPPORTED, "general.type");
     refused(&b, "/nowhere/at/all", ST_ENOTFOUND, "nowhere");
     refused(&b, b.folder, ST_ENOTFOUND, "adapter_config.json");
     bed_done(&b);
