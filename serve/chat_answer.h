@@ -14,7 +14,6 @@ void chat_own_free(void *own);
 
 /* The view of a talk. */
 bool chat_stream_more(talk *t, talk_text *x);
-void chat_stream_fail(talk *t, const problems *p);
 void chat_finish(talk *t);
 void chat_stream_finish(talk *t);
 

@@ -185,11 +185,3 @@ void chat_stream_finish(talk *t)
         call_stream_text(t->c, last, sizeof last - 1);
     call_stream_end(t->c);
 }
-
-void chat_stream_fail(talk *t, const problems *p)
-{
-    char nothing[] = "", why[] = "out of memory";
-    const problem memory = {.kind = PROBLEM_SERVER, .param = nothing, .message = why};
-    json_t *error = problem_json(p->n > 0 ? &p->list[0] : &memory);
-    talk_send(t, NULL, json_pack("{s:o?}", "error", error));
-}

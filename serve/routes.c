@@ -9,6 +9,7 @@ extern const route wire_admin[];
 extern const route wire_chat[];
 extern const route wire_metrics[];
 extern const route wire_openapi[];
+extern const route wire_completions[];
 
 const route *const all_routes[] = {
     wire_health,
@@ -19,5 +20,6 @@ const route *const all_routes[] = {
     wire_chat,
     wire_metrics,
     wire_openapi,
+    wire_completions,
     NULL,
 };

@@ -17,6 +17,7 @@ talk *talk_new(call *c, const talk_view *view, const char *prefix)
     t->view = view;
     t->created = st_clock_unix();
     t->n = 1;
+    t->effort_at = "reasoning_effort";
     id_make(prefix, t->id);
     st_buf_init(&t->input, SIZE_MAX / 2);
     pthread_mutex_init(&t->lock, NULL);
@@ -68,7 +69,28 @@ void talk_find(talk *t)
         talk_ask_bind(&t->ask, t->lm->tok, &t->wrong);
 }
 
+void talk_find_model(talk *t)
+{
+    talk_find(t);
+    if (t->use && (!t->lm || hub_use_kind(t->use) == HUB_TASK))
+        problems_add(&t->wrong, PROBLEM_UNSUPPORTED, "model",
+                     "'%s' is a task: ask it on /v1/tasks or /v1/chat/completions",
+                     t->model);
+}
+
 /* ---- what texts are held to ---- */
+
+void talk_held_check(talk *t)
+{
+    if (t->form.kind == FORM_NONE && !t->calls)
+        return;
+    if (t->form.kind != FORM_NONE && t->ask.stops.n > 0)
+        problems_add(&t->wrong, PROBLEM_VALUE, "stop",
+                     "a text that is held by %s ends where it is whole", t->form.param);
+    if (t->ask.ignore_eos)
+        problems_add(&t->wrong, PROBLEM_VALUE, "ignore_eos",
+                     "a text that is held ends where it is whole");
+}
 
 /* "/tools/2/function" and "/tool_choice" are members of the body. */
 static void tools_refused(talk *t, const grammar_refusal *why, const st_err *err)
@@ -82,7 +104,11 @@ static void tools_refused(talk *t, const grammar_refusal *why, const st_err *err
     } else if (strncmp(pointer, "/tools", 6) == 0) {
         pointer += 6;
     }
-    snprintf(below.pointer, sizeof below.pointer, "%s", pointer);
+    size_t head = pointer[0] == '/' ? 1 + strcspn(pointer + 1, "/") : 0;
+    const char *tail = pointer + head;
+    if (t->flat_tools && strncmp(tail, "/function", 9) == 0)
+        tail += 9;
+    snprintf(below.pointer, sizeof below.pointer, "%.*s%s", (int)head, pointer, tail);
     talk_form_refused(param, &below, err, &t->wrong);
 }
 

@@ -68,7 +68,11 @@ struct talk {
     json_t *owned_tools;
     char *tools_text, *choice; /* of them and of tool_choice */
     bool one_call;
-    held_form *held; /* NULL: free text */
+    const json_t *more;    /* chat_template_kwargs; NULL */
+    const char *effort;    /* reasoning_effort; NULL */
+    const char *effort_at; /* the member that says it */
+    bool flat_tools;       /* as /v1/responses has them: without "function" */
+    held_form *held;       /* NULL: free text */
     gen_spec spec;
     st_buf input;   /* what the answer may repeat parts of: the last that was said, or */
     bool predicted; /* what the request predicts */
@@ -92,6 +96,10 @@ bool talk_refuse(talk *t);
 
 /* Look up the model; t->lm is NULL when the name is a task's without one. */
 void talk_find(talk *t);
+/* The same where a task cannot answer. */
+void talk_find_model(talk *t);
+/* Members that contradict a form. */
+void talk_held_check(talk *t);
 /* Functions and forms: compiled, or a problem at their member. */
 void talk_hold(talk *t);
 /* A prompt, whose ids are taken; checked against the context. */

@@ -164,3 +164,11 @@ bool talk_send(talk *t, const char *event, json_t *data)
     json_decref(data);
     return sent;
 }
+
+void talk_fail_openai(talk *t, const problems *p)
+{
+    char nothing[] = "", why[] = "out of memory";
+    const problem memory = {.kind = PROBLEM_SERVER, .param = nothing, .message = why};
+    json_t *error = problem_json(p->n > 0 ? &p->list[0] : &memory);
+    talk_send(t, NULL, json_pack("{s:o?}", "error", error));
+}

@@ -29,6 +29,8 @@ typedef struct talk_sums { /* of all texts */
 } talk_sums;
 talk_sums talk_sums_of(const talk *t);
 
+/* talk_view.fail: "data: {"error": ...}". */
+void talk_fail_openai(talk *t, const problems *p);
 /* Send "data: " and the value, which is released.  False: the client is gone. */
 bool talk_send(talk *t, const char *event, json_t *data);
 #endif

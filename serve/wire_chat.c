@@ -4,8 +4,9 @@
 #include "serve/chat_answer.h"
 #include "serve/chat_task.h"
 #include "serve/route.h"
+#include "serve/talk_json.h"
 #include "serve/talk_messages.h"
-#include "task/chat.h"
+#include "serve/talk_prompt.h"
 #include <string.h>
 
 enum { MAX_MESSAGES = 4096, MAX_TOOLS = 128 };
@@ -40,43 +41,6 @@ static void stream_read(talk *t, const json_t *body)
         problems_add(&t->wrong, PROBLEM_VALUE, "stream_options", "needs stream: true");
 }
 
-/* Functions, unless tool_choice says that none may be called. */
-static void tools_read(talk *t, const json_t *body)
-{
-    const json_t *choice = body_get(body, "tool_choice");
-    json_t *tools = body_get(body, "tools");
-    const char *word = json_string_value(choice);
-    bool none = word && strcmp(word, "none") == 0;
-    t->one_call = !body_bool(body, "parallel_tool_calls", true);
-    if (json_array_size(tools) == 0) {
-        if (choice && !none)
-            problems_add(&t->wrong, PROBLEM_VALUE, "tool_choice", "there are no tools");
-        return;
-    }
-    t->tools = tools;
-    t->calls = !none;
-    t->tools_text = json_dumps(tools, JSON_COMPACT);
-    t->choice = choice ? json_dumps(choice, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    if (!t->tools_text || (choice && !t->choice))
-        t->wrong.out_of_memory = true;
-    if (t->calls && t->form.kind != FORM_NONE)
-        problems_add(&t->wrong, PROBLEM_UNSUPPORTED, t->form.param,
-                     "with tools: an answer that may call functions is held to their "
-                     "arguments and to nothing else");
-}
-
-static void held_check(talk *t)
-{
-    if (t->form.kind == FORM_NONE && !t->calls)
-        return;
-    if (t->form.kind != FORM_NONE && t->ask.stops.n > 0)
-        problems_add(&t->wrong, PROBLEM_VALUE, "stop",
-                     "a text that is held by %s ends where it is whole", t->form.param);
-    if (t->ask.ignore_eos)
-        problems_add(&t->wrong, PROBLEM_VALUE, "ignore_eos",
-                     "a text that is held ends where it is whole");
-}
-
 static void read_all(talk *t, const json_t *body)
 {
     t->ask.how = (sampler_opts){.temperature = 1, .top_p = 1, .repeat_penalty = 1};
@@ -87,8 +51,9 @@ static void read_all(talk *t, const json_t *body)
     t->n = (uint32_t)body_integer(body, "n", 1);
     talk_form_read(body, body_get(body, "response_format"), "response_format", &t->form,
                    &t->wrong);
-    tools_read(t, body);
-    held_check(t);
+    t->one_call = !body_bool(body, "parallel_tool_calls", true);
+    talk_tools(t, body_get(body, "tools"), body_get(body, "tool_choice"));
+    talk_held_check(t);
 }
 
 /* What the answer may repeat parts of. */
@@ -105,99 +70,10 @@ static void input_read(talk *t, const json_t *body, const json_t *turns)
     }
 }
 
-/* ---- the prompt ---- */
-
-/* Variables of the template that the body sets; one that the template does not know would
- * be accepted and ignored. */
-static json_t *variables(talk *t, const json_t *body)
-{
-    const char *effort = body_text(body, "reasoning_effort", NULL);
-    const char *text = tok_chat_template(t->lm->tok);
-    json_t *more = json_deep_copy(body_get(body, "chat_template_kwargs")), *value;
-    const char *name;
-    char at[PROBLEM_PARAM_MAX];
-    json_object_foreach(more, name, value)
-    {
-        snprintf(at, sizeof at, "chat_template_kwargs.%s", name);
-        if (!json_is_null(value) && !json_is_false(value) &&
-            (!text || !strstr(text, name)))
-            problems_add(&t->wrong, PROBLEM_UNSUPPORTED, at,
-                         "the model's template has no such variable");
-    }
-    if (!effort)
-        return more;
-    bool thinks = text && strstr(text, "enable_thinking");
-    bool none = strcmp(effort, "none") == 0;
-    if (!more)
-        more = json_object();
-    if (thinks)
-        json_object_set_new(more, "enable_thinking", json_boolean(!none));
-    if (text && strstr(text, "reasoning_effort"))
-        json_object_set_new(more, "reasoning_effort", json_string(effort));
-    else if (!thinks && !none)
-        problems_add(&t->wrong, PROBLEM_UNSUPPORTED, "reasoning_effort",
-                     "the model does not reason");
-    return more;
-}
-
-static int turns_encode(talk *t, const json_t *turns, const json_t *more, tok_ids *ids,
-                        st_err *err)
-{
-    const chat_tools with = {.tools = t->tools,
-                             .set = t->held ? held_form_tools(t->held) : NULL,
-                             .format = t->spec.calls};
-    return chat_encode(t->lm, turns, t->calls ? &with : NULL, more, ids, err);
-}
-
-/* The schema leads the system's turn; of models that know no such turn the user's. */
-static int told_encode(talk *t, const json_t *turns, const json_t *more, tok_ids *ids,
-                       st_err *err)
-{
-    char *told = talk_form_told(t->form.schema);
-    st_err first = {0};
-    int rc = ST_ENOMEM;
-    static const char *const roles[] = {"system", "user"};
-    for (int i = 0; told && i < 2; i++) {
-        json_t *led = json_deep_copy(turns);
-        rc = led && talk_messages_lead(led, roles[i], told)
-                 ? turns_encode(t, led, more, ids, i == 0 ? &first : err)
-                 : ST_ENOMEM;
-        json_decref(led);
-        if (rc != ST_ERAISED)
-            break;
-    }
-    st_free(told);
-    if (rc < 0)
-        st_err_set(err, rc, "%s", first.code ? first.message : "no memory for a prompt");
-    return rc;
-}
-
-static void prompt_make(talk *t, const json_t *body, const json_t *turns)
-{
-    st_err err = {0};
-    tok_ids ids = {0};
-    const json_t *schema = t->form.schema;
-    json_t *more = variables(t, body);
-    bool tells =
-        schema && body_bool(body, "show_schema", !talk_messages_tell(turns, schema));
-    int rc = 0;
-    if (t->wrong.n == 0)
-        rc = tells ? told_encode(t, turns, more, &ids, &err)
-                   : turns_encode(t, turns, more, &ids, &err);
-    if (rc == ST_EFORMAT || rc == ST_EUNSUPPORTED || rc == ST_ERAISED)
-        problems_add(&t->wrong, PROBLEM_VALUE, "messages", "%s", err.message);
-    else if (rc < 0)
-        problems_from(&t->wrong, "messages", &err);
-    else if (t->wrong.n == 0)
-        talk_prompt(t, &ids, "messages");
-    tok_ids_done(&ids);
-    json_decref(more);
-}
-
 /* ---- the call ---- */
 
 static const talk_view view = {
-    .more = chat_stream_more, .finish = chat_finish, .fail = chat_stream_fail};
+    .more = chat_stream_more, .finish = chat_finish, .fail = talk_fail_openai};
 
 static talk *chat_new(call *c)
 {
@@ -220,6 +96,8 @@ static void chat(call *c)
     if (!t)
         return;
     read_all(t, body);
+    t->more = body_get(body, "chat_template_kwargs");
+    t->effort = body_text(body, "reasoning_effort", NULL);
     json_t *turns = talk_messages_read(body_get(body, "messages"), "messages", &t->wrong);
     input_read(t, body, turns);
     talk_find(t);
@@ -236,7 +114,7 @@ static void chat(call *c)
     }
     talk_hold(t);
     if (t->wrong.n == 0)
-        prompt_make(t, body, turns);
+        talk_chat_prompt(t, turns, "messages");
     json_decref(turns);
     if (!talk_refuse(t))
         talk_start(t);

@@ -1,0 +1,213 @@
+/* serve/wire_completions.c - POST /v1/completions: OpenAI's, of raw prompts. */
+#include "serve/raw_prompt.h"
+#include "serve/route.h"
+#include "serve/talk_json.h"
+#include <string.h>
+
+enum { DEFAULT_NEW = 16 };
+
+/* ---- the answer ---- */
+
+/* OpenAI's old form of tokens' probabilities. */
+static json_t *logprobs_json(const talk *t, const gen *g, uint32_t from, uint32_t to)
+{
+    json_t *tokens = json_array(), *logps = json_array(), *tops = json_array(),
+           *offsets = json_array();
+    for (uint32_t i = from; i < to; i++) {
+        const gen_token *k = &g->tokens[i];
+        json_t *top = json_object();
+        json_array_append_new(tokens, talk_token_text(t->lm->tok, k->id));
+        json_array_append_new(logps, json_real(k->logp > -9999 ? k->logp : -9999));
+        json_array_append_new(offsets, json_integer((json_int_t)k->begin));
+        for (uint32_t j = 0; j < k->n_top; j++) {
+            const sched_top *one = &g->top[k->top + j];
+            json_t *name = talk_token_text(t->lm->tok, one->id);
+            /* bytes that are no character look alike: the likeliest stays */
+            if (name && !json_object_get(top, json_string_value(name)))
+                json_object_set_new(top, json_string_value(name),
+                                    json_real(one->logp > -9999 ? one->logp : -9999));
+            json_decref(name);
+        }
+        json_array_append_new(tops, top);
+    }
+    return json_pack("{s:o?, s:o?, s:o?, s:o?}", "tokens", tokens, "token_logprobs",
+                     logps, "top_logprobs", tops, "text_offset", offsets);
+}
+
+/* The text from x->shown on, which then is shown. */
+static json_t *choice_json(const talk *t, talk_text *x)
+{
+    const gen *g = &x->g;
+    bool ended = g->finish != GEN_GOING;
+    uint32_t n = g->n_tokens;
+    json_t *logprobs = json_null();
+    while (!ended && n > 0 && g->tokens[n - 1].begin >= g->certain)
+        n--;
+    if (t->ask.logprobs)
+        logprobs = logprobs_json(t, g, x->shown_tokens, n);
+    json_t *choice = json_pack(
+        "{s:I, s:o?, s:o?, s:o?}", "index", (json_int_t)x->at, "text",
+        talk_text_json(&g->text, x->shown, g->certain), "logprobs", logprobs,
+        "finish_reason",
+        ended ? json_string(g->finish == GEN_LENGTH ? "length" : "stop") : json_null());
+    if (choice && t->ask.return_tokens)
+        json_object_set_new(choice, "tokens", talk_ids(g, x->shown_ids));
+    x->shown = g->certain;
+    x->shown_tokens = n;
+    x->shown_ids = g->n_ids;
+    return choice;
+}
+
+static json_t *answer_json(const talk *t, json_t *choices, bool usage)
+{
+    json_t *answer =
+        json_pack("{s:s, s:s, s:I, s:s, s:o?, s:s}", "id", t->id, "object",
+                  "text_completion", "created", (json_int_t)t->created, "model", t->model,
+                  "choices", choices, "system_fingerprint", t->print);
+    if (answer && usage)
+        json_object_set_new(answer, "usage", talk_usage(t));
+    return answer;
+}
+
+static json_t *chunk_json(const talk *t, talk_text *x)
+{
+    json_t *chunk = answer_json(t, json_pack("[o?]", choice_json(t, x)), false);
+    if (chunk && t->ask.timings)
+        json_object_set_new(chunk, "timings", talk_timings(&x->g));
+    return chunk;
+}
+
+static bool more(talk *t, talk_text *x)
+{
+    if (!t->streams) {
+        call_stream_begin(t->c);
+        t->streams = true;
+    }
+    if (x->g.finish != GEN_GOING || x->g.certain <= x->shown)
+        return true;
+    return talk_send(t, NULL, chunk_json(t, x));
+}
+
+static bool tells_usage(const talk *t)
+{
+    return body_bool(body_get(call_body(t->c), "stream_options"), "include_usage", false);
+}
+
+static void stream_finish(talk *t)
+{
+    bool there = true;
+    if (!t->streams)
+        call_stream_begin(t->c);
+    for (uint32_t i = 0; there && i < t->n_texts; i++)
+        there = talk_send(t, NULL, chunk_json(t, &t->texts[i]));
+    if (there && tells_usage(t))
+        there = talk_send(t, NULL, answer_json(t, json_array(), true));
+    if (there)
+        call_stream_text(t->c, "data: [DONE]\n\n", 14);
+    call_stream_end(t->c);
+}
+
+static void finish(talk *t)
+{
+    if (t->ask.stream) {
+        stream_finish(t);
+        return;
+    }
+    json_t *choices = json_array();
+    for (uint32_t i = 0; choices && i < t->n_texts; i++) {
+        if (json_array_append_new(choices, choice_json(t, &t->texts[i])) < 0) {
+            json_decref(choices);
+            choices = NULL;
+        }
+    }
+    json_t *answer = answer_json(t, choices, true);
+    if (answer && t->ask.timings)
+        json_object_set_new(answer, "timings", talk_timings(&t->texts[0].g));
+    call_reply_json(t->c, 200, answer);
+}
+
+static const talk_view view = {.more = more, .finish = finish, .fail = talk_fail_openai};
+
+/* ---- the call ---- */
+
+static void complete(call *c)
+{
+    const json_t *body = call_body(c);
+    talk *t = talk_new(c, &view, "cmpl-");
+    if (!t)
+        return;
+    t->ask.how = (sampler_opts){.temperature = 1, .top_p = 1, .repeat_penalty = 1};
+    talk_ask_read(body, &t->ask, &t->wrong);
+    t->ask.max_new = (uint32_t)body_integer(body, "max_tokens", DEFAULT_NEW);
+    t->ask.logprobs = body_get(body, "logprobs") != NULL;
+    t->ask.n_top = (uint32_t)body_integer(body, "logprobs", 0);
+    t->n = (uint32_t)body_integer(body, "n", 1);
+    t->spec.continues = true;
+    if (body_get(body, "stream_options") && !t->ask.stream)
+        problems_add(&t->wrong, PROBLEM_VALUE, "stream_options", "needs stream: true");
+    talk_form_read(body, body_get(body, "response_format"), "response_format", &t->form,
+                   &t->wrong);
+    talk_held_check(t);
+    talk_find_model(t);
+    if (talk_refuse(t))
+        return;
+    talk_hold(t);
+    raw_prompts_read(t, body_get(body, "prompt"), true);
+    if (!talk_refuse(t))
+        talk_start(t);
+}
+
+/* ---- its members ---- */
+
+static const member stream_options[] = {
+    {"include_usage", TALK_BOOL, .about = "A last chunk tells the usage."},
+    {"include_obfuscation", TALK_BOOL, .use = MEMBER_IDLE},
+    {0}};
+
+static const member body_members[] = {
+    {"model", TALK_STRING, .about = "A model or an adapter."},
+    {"prompt", RAW_PROMPT_TYPES, .need = true, .min = 1, .max = -1, .nul = true,
+     .items = MEMBER_STRING | MEMBER_INTEGER | MEMBER_ARRAY,
+     .about = "A text, an array of texts, token ids, or an array of those."},
+    TALK_SAMPLING TALK_FORMS{"max_tokens", TALK_INTEGER, .min = 1, .max = TALK_MAX_NEW,
+                             .about = "Most tokens of a text; 16 without it."},
+    {"n", TALK_INTEGER, .min = 1, .max = TALK_MAX_TEXTS,
+     .about = "Texts of each prompt."},
+    {"stream_options", TALK_OBJECT, .of = stream_options, .about = "Of a stream."},
+    {"logprobs", TALK_INTEGER, .max = SCHED_MAX_TOP,
+     .about = "Tell how likely each token was, and so many of the likeliest."},
+    {"response_format", TALK_OBJECT, .of = talk_form_response,
+     .about = "What the text is held to."},
+    {"user", TALK_STRING, .use = MEMBER_IDLE},
+    {"metadata", TALK_OBJECT, .use = MEMBER_IDLE},
+    {"safety_identifier", TALK_STRING, .use = MEMBER_IDLE},
+    {"service_tier", TALK_STRING, .use = MEMBER_IDLE},
+    {"echo", MEMBER_ANY, .use = MEMBER_REFUSE},
+    {"best_of", MEMBER_ANY, .use = MEMBER_REFUSE, .words = "1"},
+    {"suffix", MEMBER_ANY, .use = MEMBER_REFUSE},
+    {"store", MEMBER_ANY, .use = MEMBER_REFUSE, .about = "Nothing is stored."},
+    {0}};
+
+static const member choice_members[] = {
+    {"index", MEMBER_INTEGER, .need = true},
+    {"text", MEMBER_STRING, .need = true},
+    {"logprobs", TALK_OBJECT, .need = true},
+    {"finish_reason", MEMBER_STRING, .need = true, .words = "stop length"},
+    {"tokens", MEMBER_ARRAY, .items = MEMBER_INTEGER},
+    {0}};
+
+static const member answer_members[] = {
+    {"id", MEMBER_STRING, .need = true},
+    {"object", MEMBER_STRING, .need = true, .words = "text_completion"},
+    {"created", MEMBER_INTEGER, .need = true},
+    {"model", MEMBER_STRING, .need = true},
+    {"choices", MEMBER_ARRAY, .need = true, .of = choice_members},
+    {"system_fingerprint", MEMBER_STRING, .about = "Of the model's file."},
+    {"usage", MEMBER_OBJECT, .need = true},
+    {"timings", MEMBER_OBJECT, .about = "With timings_per_token."},
+    {0}};
+
+const route wire_completions[] = {
+    {"POST", "/v1/completions", "createCompletion", "Go on with a text.", SCOPE_CLIENT,
+     .body = body_members, .answer = answer_members, .streams = true, .handle = complete},
+    {0}};
