@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+const sampler_opts talk_how_openai = {
+    .temperature = 1, .top_p = 1, .min_p = 0.05F, .repeat_penalty = 1};
+
 /* ---- stop words ---- */
 
 static void stop_add(talk_ask *a, const json_t *word, const char *at, problems *out)

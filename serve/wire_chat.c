@@ -43,7 +43,7 @@ static void stream_read(talk *t, const json_t *body)
 
 static void read_all(talk *t, const json_t *body)
 {
-    t->ask.how = (sampler_opts){.temperature = 1, .top_p = 1, .repeat_penalty = 1};
+    t->ask.how = talk_how_openai;
     talk_ask_read(body, &t->ask, &t->wrong);
     max_new_read(t, body);
     logprobs_read(t, body);

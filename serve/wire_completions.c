@@ -136,7 +136,7 @@ static void complete(call *c)
     talk *t = talk_new(c, &view, "cmpl-");
     if (!t)
         return;
-    t->ask.how = (sampler_opts){.temperature = 1, .top_p = 1, .repeat_penalty = 1};
+    t->ask.how = talk_how_openai;
     talk_ask_read(body, &t->ask, &t->wrong);
     t->ask.max_new = (uint32_t)body_integer(body, "max_tokens", DEFAULT_NEW);
     t->ask.logprobs = body_get(body, "logprobs") != NULL;
