@@ -10,6 +10,7 @@ extern const route wire_chat[];
 extern const route wire_metrics[];
 extern const route wire_openapi[];
 extern const route wire_completions[];
+extern const route wire_responses[];
 
 const route *const all_routes[] = {
     wire_health,
@@ -21,5 +22,6 @@ const route *const all_routes[] = {
     wire_metrics,
     wire_openapi,
     wire_completions,
+    wire_responses,
     NULL,
 };

@@ -211,8 +211,12 @@ void talk_form_refused(const char *param, const grammar_refusal *refusal,
         problems_from(out, "", why);
         return;
     }
+    const char *message = why->message;
+    size_t n = strlen(refusal->pointer);
     pointer_param(at, param, refusal->pointer);
-    problems_add(out, PROBLEM_SCHEMA, at, "%s%s%s%s%s%s", why->message,
+    if (strncmp(message, refusal->pointer, n) == 0 && strncmp(message + n, ": ", 2) == 0)
+        message += n + 2; /* the param says where */
+    problems_add(out, PROBLEM_SCHEMA, at, "%s%s%s%s%s%s", message,
                  *refusal->keyword ? " (keyword " : "", refusal->keyword,
                  *refusal->keyword ? ")" : "", hints ? "; " : "", why->hint);
 }
