@@ -3,25 +3,27 @@
 
 extern const route wire_health[];
 extern const route wire_models[];
+extern const route wire_chat[];
+extern const route wire_completions[];
+extern const route wire_responses[];
+extern const route wire_llama[];
 extern const route wire_decisions[];
 extern const route wire_systemone[];
 extern const route wire_admin[];
-extern const route wire_chat[];
 extern const route wire_metrics[];
 extern const route wire_openapi[];
-extern const route wire_completions[];
-extern const route wire_responses[];
 
 const route *const all_routes[] = {
     wire_health,
     wire_models,
+    wire_chat,
+    wire_completions,
+    wire_responses,
+    wire_llama,
     wire_decisions,
     wire_systemone,
     wire_admin,
-    wire_chat,
     wire_metrics,
     wire_openapi,
-    wire_completions,
-    wire_responses,
     NULL,
 };
