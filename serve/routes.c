@@ -9,6 +9,7 @@ extern const route wire_responses[];
 extern const route wire_llama[];
 extern const route wire_decisions[];
 extern const route wire_systemone[];
+extern const route wire_embeddings[];
 extern const route wire_admin[];
 extern const route wire_metrics[];
 extern const route wire_openapi[];
@@ -22,6 +23,7 @@ const route *const all_routes[] = {
     wire_llama,
     wire_decisions,
     wire_systemone,
+    wire_embeddings,
     wire_admin,
     wire_metrics,
     wire_openapi,
