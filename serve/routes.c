@@ -10,6 +10,10 @@ extern const route wire_llama[];
 extern const route wire_decisions[];
 extern const route wire_systemone[];
 extern const route wire_embeddings[];
+extern const route wire_rank[];
+extern const route wire_tokens[];
+extern const route wire_kserve[];
+extern const route wire_generate[];
 extern const route wire_admin[];
 extern const route wire_metrics[];
 extern const route wire_openapi[];
@@ -24,6 +28,10 @@ const route *const all_routes[] = {
     wire_decisions,
     wire_systemone,
     wire_embeddings,
+    wire_rank,
+    wire_tokens,
+    wire_kserve,
+    wire_generate,
     wire_admin,
     wire_metrics,
     wire_openapi,

@@ -142,12 +142,15 @@ void vectors_add_ids(vectors *v, const json_t *ids, const char *param, problems 
 static void finish(call *c, void *arg)
 {
     vectors *v = arg;
+    pthread_mutex_lock(&v->lock);
+    st_err why = v->err; /* the client may hang up yet */
+    pthread_mutex_unlock(&v->lock);
     call_work work = {.model = hub_use_name(v->use),
                       .version = hub_use_version(v->use),
                       .n_prompt = v->n_tokens};
-    if (!v->err.code)
+    if (!why.code)
         call_add_work(c, &work);
-    v->then(c, v, v->err.code ? &v->err : NULL);
+    v->then(c, v, why.code ? &why : NULL);
 }
 
 static void part_done(void *arg, const sched_result *result);
