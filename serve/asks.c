@@ -85,7 +85,13 @@ static void let_go(asks *a)
 /* Copy what lasts only as long as the callback. */
 static void keep(asked *one, const hub_answer *answer, uint32_t n_options)
 {
+    int code = answer->decided ? answer->decided->code : answer->written->code;
     one->n_tokens = answer->n_tokens;
+    if (code) {
+        st_err_set(&one->err, code, "%s",
+                   answer->decided ? answer->decided->why : answer->written->why);
+        return;
+    }
     if (answer->decided) {
         one->decided = *answer->decided;
         one->probs = st_dup(answer->probs, n_options * sizeof *answer->probs);

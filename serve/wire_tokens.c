@@ -144,7 +144,7 @@ static void apply_template(call *c)
     if (l && !l->chat)
         problems_add(&p, PROBLEM_UNSUPPORTED, "model", "the model has no chat template");
     else if (l && lm_render(l, body_get(body, "messages"), body_get(body, "tools"),
-                       body_get(body, "chat_template_kwargs"), 0, &out, &err) < 0)
+                            body_get(body, "chat_template_kwargs"), 0, &out, &err) < 0)
         problems_from(&p, "messages", &err);
     if (p.n > 0 || p.out_of_memory)
         call_reply_problems(c, &p);

@@ -16,15 +16,14 @@
 static char folder[64]; /* "" when the goldens are not here */
 static served s;        /* models "tiny" (it writes), "bert" (it embeds), task "side" */
 
-static const char contract[] =
-    "task: side\n"
-    "models: [MODEL]\n"
-    "question:\n"
-    "  type: choice\n"
-    "  instructions: Left or right?\n"
-    "  choices: [{value: left}, {value: right}]\n"
-    "rules: [{if: {matches: '^L$'}, answer: left}]\n"
-    "input: {max_tokens: 64, on_too_long: reject}\n";
+static const char contract[] = "task: side\n"
+                               "models: [MODEL]\n"
+                               "question:\n"
+                               "  type: choice\n"
+                               "  instructions: Left or right?\n"
+                               "  choices: [{value: left}, {value: right}]\n"
+                               "rules: [{if: {matches: '^L$'}, answer: left}]\n"
+                               "input: {max_tokens: 64, on_too_long: reject}\n";
 
 static void path_in(char ret[128], const char *name)
 {
@@ -191,8 +190,9 @@ static void base64_is_the_same_floats(void **state)
     assert_int_equal(len, (n * 4 + 2) / 3 * 4);
     unsigned char *bytes = malloc(len);
     for (size_t i = 0; i < len; i += 4) {
-        unsigned v = (unsigned)(base64_value(text[i]) << 18 | base64_value(text[i + 1]) << 12 |
-                                base64_value(text[i + 2]) << 6 | base64_value(text[i + 3]));
+        unsigned v =
+            (unsigned)(base64_value(text[i]) << 18 | base64_value(text[i + 1]) << 12 |
+                       base64_value(text[i + 2]) << 6 | base64_value(text[i + 3]));
         bytes[i / 4 * 3] = (unsigned char)(v >> 16);
         bytes[i / 4 * 3 + 1] = (unsigned char)(v >> 8);
         bytes[i / 4 * 3 + 2] = (unsigned char)v;
@@ -246,8 +246,9 @@ static void a_client_may_hang_up(void **state)
     for (int i = 0; i < 1000; i++)
         st_buf_fmt(&body, "%s\"a text of some words, number %d\"", i ? "," : "", i);
     st_buf_str(&body, "]}");
-    st_buf_fmt(&text, "POST /v1/embeddings HTTP/1.1\r\nHost: h\r\nContent-Type: "
-                      "application/json\r\nContent-Length: %zu\r\n\r\n%s",
+    st_buf_fmt(&text,
+               "POST /v1/embeddings HTTP/1.1\r\nHost: h\r\nContent-Type: "
+               "application/json\r\nContent-Length: %zu\r\n\r\n%s",
                body.len, body.data);
     for (int i = 0; i < 4; i++) {
         client c = client_open(s.port);
@@ -265,9 +266,9 @@ static void a_client_may_hang_up(void **state)
 static void the_nearest_comes_first(void **state)
 {
     (void)state;
-    answer a = post_good("/v1/rerank",
-                         "{\"model\": \"bert\", \"query\": \"red car\", \"documents\": "
-                         "[\"x\", {\"text\": \"red car\"}, \"blue house\"], \"top_n\": 2}");
+    answer a = post_good(
+        "/v1/rerank", "{\"model\": \"bert\", \"query\": \"red car\", \"documents\": "
+                      "[\"x\", {\"text\": \"red car\"}, \"blue house\"], \"top_n\": 2}");
     assert_int_equal(json_array_size(answer_at(&a, "results")), 2);
     assert_int_equal(number_at(&a, "results.0.index"), 1);
     assert_string_equal(answer_text(&a, "results.0.document.text"), "red car");
@@ -429,9 +430,9 @@ static void tensors_are_answered(void **state)
     assert_int_equal(json_array_size(answer_at(&a, "outputs")), 3);
     assert_int_equal(json_array_size(answer_at(&a, "outputs.2.data")), 4);
     answer_done(&a);
-    a = post_good("/v2/models/side/infer",
-                  "{\"outputs\": [{\"name\": \"confidence\"}], " TEXT_TENSOR("1, 1",
-                                                                           "\"L\"") "}");
+    a = post_good(
+        "/v2/models/side/infer",
+        "{\"outputs\": [{\"name\": \"confidence\"}], " TEXT_TENSOR("1, 1", "\"L\"") "}");
     assert_int_equal(json_array_size(answer_at(&a, "outputs")), 1);
     assert_string_equal(answer_text(&a, "outputs.0.name"), "confidence");
     answer_done(&a);
@@ -458,7 +459,8 @@ static void wrong_tensors_are_refused(void **state)
         {"side/infer", "{" TEXT_TENSOR("-1", "\"L\"") "}", "inputs[0].shape"},
         {"side/infer", "{" TEXT_TENSOR("4096, 4096", "\"L\"") "}", "inputs[0].shape"},
         {"side/infer", "{\"inputs\": []}", "inputs"},
-        {"side/infer", "{\"outputs\": [{\"name\": \"x\"}], " TEXT_TENSOR("1", "\"L\"") "}",
+        {"side/infer",
+         "{\"outputs\": [{\"name\": \"x\"}], " TEXT_TENSOR("1", "\"L\"") "}",
          "no output 'x'"},
         {"side/infer",
          "{\"inputs\": [{\"name\": \"t\", \"shape\": [1], \"datatype\": \"FP32\", "
