@@ -37,16 +37,20 @@ static void json_put(st_buf *b, json_t *value)
     st_free(text);
 }
 
-/* Behind the delta. */
-static bool chunk_send(talk *t, talk_text *x, json_t *logprobs, const char *finish)
+/* Behind the delta; with the probabilities of tokens up to n_tokens. */
+static bool chunk_send(talk *t, talk_text *x, uint32_t n_tokens, const char *finish)
 {
     const chat_own *own = t->own;
     st_buf *b = &((chat_own *)t->own)->line;
     st_buf_str(b, "},\"logprobs\":");
-    if (logprobs)
-        json_put(b, json_pack("{s:o, s:n}", "content", logprobs, "refusal"));
-    else
+    if (n_tokens > x->shown_tokens) {
+        st_buf_str(b, "{\"content\":");
+        talk_logprobs_add(t, &x->g, x->shown_tokens, n_tokens, b);
+        st_buf_str(b, ",\"refusal\":null}");
+        x->shown_tokens = n_tokens;
+    } else {
         st_buf_str(b, "null");
+    }
     if (t->ask.return_tokens) {
         st_buf_str(b, ",\"tokens\":");
         json_put(b, talk_ids(&x->g, x->shown_ids));
@@ -79,28 +83,23 @@ static bool begin(talk *t, talk_text *x)
     x->begun = true;
     st_buf_str(chunk_begin(t, x),
                "\"role\":\"assistant\",\"content\":\"\",\"refusal\":null");
-    return chunk_send(t, x, NULL, NULL);
+    return chunk_send(t, x, 0, NULL);
 }
 
 static bool content_more(talk *t, talk_text *x)
 {
     size_t from, to;
-    json_t *logprobs = NULL;
     chat_content(t, x, &from, &to);
     if (x->shown < from)
         x->shown = from;
     uint32_t n = t->ask.logprobs ? chat_tokens_until(t, &x->g, to) : 0;
     if (x->shown >= to && n <= x->shown_tokens)
         return true;
-    if (n > x->shown_tokens) {
-        logprobs = talk_logprobs(t, &x->g, x->shown_tokens, n);
-        x->shown_tokens = n;
-    }
     st_buf *b = chunk_begin(t, x);
     st_buf_str(b, "\"content\":");
     talk_quote(b, x->g.text.data ? x->g.text.data + x->shown : "", to - x->shown);
     x->shown = to;
-    return chunk_send(t, x, logprobs, NULL);
+    return chunk_send(t, x, n, NULL);
 }
 
 static bool call_begin(talk *t, talk_text *x, const toolcall_part *p)
@@ -114,7 +113,7 @@ static bool call_begin(talk *t, talk_text *x, const toolcall_part *p)
     st_buf_str(b, ",\"type\":\"function\",\"function\":{\"name\":");
     talk_quote(b, p->name, p->name_len);
     st_buf_str(b, ",\"arguments\":\"\"}}]");
-    return chunk_send(t, x, NULL, NULL);
+    return chunk_send(t, x, 0, NULL);
 }
 
 static bool arguments_more(talk *t, talk_text *x, const toolcall_part *p)
@@ -127,7 +126,7 @@ static bool arguments_more(talk *t, talk_text *x, const toolcall_part *p)
     talk_quote(b, p->arguments + x->call_shown, p->arguments_len - x->call_shown);
     st_buf_str(b, "}}]");
     x->call_shown = p->arguments_len;
-    return chunk_send(t, x, NULL, NULL);
+    return chunk_send(t, x, 0, NULL);
 }
 
 static bool calls_more(talk *t, talk_text *x)
@@ -176,7 +175,7 @@ void chat_stream_finish(talk *t)
         there = chat_stream_more(t, x);
         if (there) {
             chunk_begin(t, x);
-            there = chunk_send(t, x, NULL, chat_finish_reason(t, x));
+            there = chunk_send(t, x, 0, chat_finish_reason(t, x));
         }
     }
     if (there && own->tells_usage)

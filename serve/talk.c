@@ -80,6 +80,14 @@ void talk_find_model(talk *t)
 
 /* ---- what texts are held to ---- */
 
+void talk_not_told(talk *t, const char *const *names)
+{
+    for (; *names; names++)
+        if (body_bool(call_body(t->c), *names, false))
+            problems_add(&t->wrong, PROBLEM_UNSUPPORTED, *names,
+                         "has no effect on this route");
+}
+
 void talk_held_check(talk *t)
 {
     if (t->form.kind == FORM_NONE && !t->calls)
@@ -186,6 +194,11 @@ static void text_check(talk *t, talk_text *x)
     st_err err = {0};
     const char *text = x->g.text.data ? x->g.text.data : "";
     int rc = 0;
+    if (x->g.finish == GEN_FAILED && x->g.err.code == ST_ELIMIT) {
+        /* not the prompt's length, which was checked */
+        problems_add(&t->wrong, PROBLEM_NOT_DONE, "", "%s", x->g.err.message);
+        return;
+    }
     if (x->g.finish == GEN_FAILED) {
         problems_from(&t->wrong, "", &x->g.err);
         return;
@@ -222,6 +235,7 @@ static void talk_ended(call *c, void *arg)
     for (uint32_t i = 0; i < t->n_texts; i++)
         t->texts[i].id = 0;
     pthread_mutex_unlock(&t->lock);
+    call_mark(t->c, "made");
     for (uint32_t i = 0; i < t->n_texts && t->wrong.n == 0; i++)
         text_check(t, &t->texts[i]);
     work_tell(t);
@@ -363,6 +377,7 @@ void talk_start(talk *t)
     if (talk_refuse(t))
         return;
     uint32_t n = t->n_texts, i, n_stop = stops_list(t, stops);
+    call_mark(t->c, "submitted");
     atomic_store(&t->left, n + 1);
     call_on_gone(t->c, client_gone, t);
     for (i = 0; i < n; i++)

@@ -100,6 +100,8 @@ void talk_find(talk *t);
 void talk_find_model(talk *t);
 /* Members that contradict a form. */
 void talk_held_check(talk *t);
+/* Members that a route does not tell anything for; `names` end with NULL. */
+void talk_not_told(talk *t, const char *const *names);
 /* Functions and forms: compiled, or a problem at their member. */
 void talk_hold(talk *t);
 /* A prompt, whose ids are taken; checked against the context. */

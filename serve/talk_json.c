@@ -4,6 +4,9 @@
 #include "base/clock.h"
 #include <string.h>
 
+/* What a logarithm of nothing is told as. */
+#define LEAST_LOGP (-9999.0)
+
 void talk_quote(st_buf *out, const char *text, size_t len)
 {
     st_buf_char(out, '"');
@@ -60,31 +63,56 @@ json_t *talk_token_bytes(const tok *tk, int32_t id)
     return list;
 }
 
-static json_t *token_json(const tok *tk, int32_t id, double logp)
+/* {"token", "bytes", "logprob", without what ends it */
+static void token_add(const tok *tk, int32_t id, double logp, st_buf *out)
 {
-    return json_pack("{s:o?, s:o?, s:f}", "token", talk_token_text(tk, id), "bytes",
-                     talk_token_bytes(tk, id), "logprob", logp > -9999 ? logp : -9999.0);
+    st_buf bytes, text;
+    text_join join = {0};
+    st_buf_init(&text, 1 << 22);
+    if (!piece(tk, id, &bytes))
+        out->code = ST_ENOMEM;
+    text_join_add(&join, bytes.data ? bytes.data : "", bytes.len, &text);
+    text_join_end(&join, &text);
+    if (text.code)
+        out->code = text.code;
+    st_buf_str(out, "{\"token\":");
+    talk_quote(out, text.data ? text.data : "", text.len);
+    st_buf_str(out, ",\"bytes\":[");
+    for (size_t i = 0; i < bytes.len; i++)
+        st_buf_fmt(out, i ? ",%u" : "%u", (unsigned char)bytes.data[i]);
+    st_buf_fmt(out, "],\"logprob\":%.17g", logp > LEAST_LOGP ? logp : LEAST_LOGP);
+    st_buf_done(&bytes);
+    st_buf_done(&text);
+}
+
+void talk_logprobs_add(const talk *t, const gen *g, uint32_t from, uint32_t to,
+                       st_buf *out)
+{
+    st_buf_char(out, '[');
+    for (uint32_t i = from; i < to; i++) {
+        const gen_token *k = &g->tokens[i];
+        st_buf_str(out, i > from ? "," : "");
+        token_add(t->lm->tok, k->id, k->logp, out);
+        st_buf_str(out, ",\"top_logprobs\":[");
+        for (uint32_t j = 0; j < k->n_top; j++) {
+            const sched_top *one = &g->top[k->top + j];
+            st_buf_str(out, j ? "," : "");
+            token_add(t->lm->tok, one->id, one->logp, out);
+            st_buf_char(out, '}');
+        }
+        st_buf_str(out, "]}");
+    }
+    st_buf_char(out, ']');
 }
 
 json_t *talk_logprobs(const talk *t, const gen *g, uint32_t from, uint32_t to)
 {
-    json_t *list = json_array();
-    for (uint32_t i = from; list && i < to; i++) {
-        const gen_token *k = &g->tokens[i];
-        json_t *top = json_array();
-        for (uint32_t j = 0; top && j < k->n_top; j++) {
-            const sched_top *one = &g->top[k->top + j];
-            json_array_append_new(top, token_json(t->lm->tok, one->id, one->logp));
-        }
-        json_t *row = token_json(t->lm->tok, k->id, k->logp);
-        if (!top || !row || json_object_set(row, "top_logprobs", top) < 0 ||
-            json_array_append(list, row) < 0) {
-            json_decref(list);
-            list = NULL;
-        }
-        json_decref(top);
-        json_decref(row);
-    }
+    st_buf text;
+    st_buf_init(&text, SIZE_MAX / 2);
+    talk_logprobs_add(t, g, from, to, &text);
+    json_t *list =
+        text.code ? NULL : json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
+    st_buf_done(&text);
     return list;
 }
 

@@ -11,7 +11,10 @@
 void talk_quote(st_buf *out, const char *text, size_t len);
 json_t *talk_text_json(const st_buf *text, size_t from, size_t to);
 
-/* The tokens [from, to) of a text: [{"token", "bytes", "logprob", "top_logprobs"}]. */
+/* The tokens [from, to) of a text: [{"token", "bytes", "logprob", "top_logprobs"}]; as
+ * text, where it is told for each token as it is made. */
+void talk_logprobs_add(const talk *t, const gen *g, uint32_t from, uint32_t to,
+                       st_buf *out);
 json_t *talk_logprobs(const talk *t, const gen *g, uint32_t from, uint32_t to);
 /* The spelling of a token, and its bytes. */
 json_t *talk_token_text(const tok *tk, int32_t id);

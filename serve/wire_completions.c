@@ -148,6 +148,7 @@ static void complete(call *c)
     talk_form_read(body, body_get(body, "response_format"), "response_format", &t->form,
                    &t->wrong);
     talk_held_check(t);
+    talk_not_told(t, (const char *const[]){"show_schema", NULL});
     talk_find_model(t);
     if (talk_refuse(t))
         return;

@@ -160,6 +160,7 @@ static void complete(call *c)
     if (most == 0)
         problems_add(&t->wrong, PROBLEM_VALUE, "n_predict", "nothing would be made");
     talk_held_check(t);
+    talk_not_told(t, (const char *const[]){"show_schema", NULL});
     talk_find_model(t);
     if (talk_refuse(t))
         return;

@@ -50,6 +50,7 @@ static void read_all(talk *t, const json_t *body)
                 strcmp(json_string_value(own->choice), "auto") == 0;
     talk_tools(t, t->owned_tools, idle ? NULL : own->choice);
     talk_held_check(t);
+    talk_not_told(t, (const char *const[]){"timings_per_token", "return_tokens", NULL});
     t->more = body_get(body, "chat_template_kwargs");
     t->effort = body_text(body_get(body, "reasoning"), "effort", NULL);
     t->effort_at = "reasoning.effort";
