@@ -22,6 +22,10 @@ done
 if python3 -m pip --version >/dev/null 2>&1; then
     missing=$(printf '%s' "$missing" | sed 's/ python3-pip\b//')
 fi
+# And so does an npm with its Node.
+if npm --version >/dev/null 2>&1; then
+    missing=$(printf '%s' "$missing" | sed 's/ nodejs\b//; s/ npm\b//')
+fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then
     as_root=""

@@ -19,3 +19,5 @@ again() { # LEVEL SUITE...: the same tests with what is above the level masked o
 }
 again avx2 isa real
 again c isa
+echo "clients that people have, against $build/stint serve"
+tests/http/run.sh "$build/stint"
