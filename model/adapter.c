@@ -30,8 +30,8 @@ static bool place_find(const char *tensor, uint32_t n_layers, uint32_t *ret_laye
     char part[LORA_NAME_ROOM];
     unsigned il;
     int end = 0;
-    if (sscanf(tensor, "blk.%6u.%95[a-z_].weight%n", &il, part, &end) != 2 ||
-        end == 0 || tensor[end] || il >= n_layers)
+    if (sscanf(tensor, "blk.%6u.%95[a-z_].weight%n", &il, part, &end) != 2 || end == 0 ||
+        tensor[end] || il >= n_layers)
         return false;
     for (size_t i = 0; i < ST_COUNT(parts); i++)
         if (strcmp(part, parts[i].name) == 0) {
@@ -99,7 +99,6 @@ static int pair_bind(adapter *a, const lora_pair *p, low_rank **ret, st_err *err
         rc = factor_place(&p->a, &lr->a, &a->info.bytes, err);
     if (rc == 0)
         rc = factor_place(&p->b, &lr->b, &a->info.bytes, err);
-    lr->scale = (float)p->scale;
     a->info.n_adapted++;
     if (rc == 0 && a->info.max_rank < lr->a.rows)
         a->info.max_rank = lr->a.rows;
@@ -159,7 +158,7 @@ static unsigned char *room_next(unsigned char *room, const kmat *w)
     return room + (ok ? (n + ALIGN - 1) / ALIGN * ALIGN : 0);
 }
 
-static int pairs_load(adapter *a, const lora *file, st_err *err)
+static int pairs_load(adapter *a, const lora *file, float scale, st_err *err)
 {
     size_t n = lora_n_pairs(file);
     low_rank **places = st_alloc_n(n, sizeof *places);
@@ -175,6 +174,7 @@ static int pairs_load(adapter *a, const lora *file, st_err *err)
         low_rank *lr = places[i];
         uint32_t dim;
         bool paired = is_paired(a, file, lr, &dim);
+        lr->scale = (float)p->scale * scale;
         rc = factor_pack(&p->a, &lr->a, 0, room, err);
         room = room_next(room, &lr->a);
         if (rc == 0)
@@ -199,7 +199,7 @@ static int base_check(const model *base, const lora *file, st_err *err)
     return 0;
 }
 
-static int adapter_make(adapter *a, const lora *file, st_err *err)
+static int adapter_make(adapter *a, const lora *file, float scale, st_err *err)
 {
     static _Atomic uint64_t n_made;
     a->layers = st_zalloc_n(a->base->info.n_layers, sizeof *a->layers);
@@ -208,10 +208,11 @@ static int adapter_make(adapter *a, const lora *file, st_err *err)
         return st_err_set(err, ST_ENOMEM, "out of memory for an adapter");
     a->info.base = a->name;
     a->serial = atomic_fetch_add(&n_made, 1) + 1;
-    return pairs_load(a, file, err);
+    return pairs_load(a, file, scale, err);
 }
 
-int adapter_open(const char *path, const model *base, adapter **ret_adapter, st_err *err)
+int adapter_open(const char *path, const model *base, float scale, adapter **ret_adapter,
+                 st_err *err)
 {
     lora *file;
     int rc = lora_open(path, &file, err);
@@ -225,7 +226,7 @@ int adapter_open(const char *path, const model *base, adapter **ret_adapter, st_
     if (rc == 0)
         rc = base_check(base, file, err);
     if (rc == 0)
-        rc = adapter_make(a, file, err);
+        rc = adapter_make(a, file, scale, err);
     lora_close(file);
     if (rc < 0) {
         adapter_free(a);

@@ -25,10 +25,10 @@ typedef struct adapter_info {
     size_t bytes; /* of its factors */
 } adapter_info;
 
-/* A GGUF adapter or the folder of one that PEFT saved (gguf/lora.h).  ST_EUNSUPPORTED
- * and ST_EFORMAT name the tensor. */
-ST_NODISCARD int adapter_open(const char *path, const model *base, adapter **ret_adapter,
-                              st_err *err);
+/* A GGUF adapter or the folder of one that PEFT saved (gguf/lora.h), `scale` times as
+ * strong as it says.  ST_EUNSUPPORTED and ST_EFORMAT name the tensor. */
+ST_NODISCARD int adapter_open(const char *path, const model *base, float scale,
+                              adapter **ret_adapter, st_err *err);
 void adapter_free(adapter *a); /* NULL allowed */
 const adapter_info *adapter_about(const adapter *a);
 /* Never 0 and never given twice in this process, also not after adapter_free; 0 for NULL.

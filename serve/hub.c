@@ -270,8 +270,8 @@ void hub_stats_get(hub *h, hub_stats *ret_stats)
         all.waiting += s.waiting;
         all.running += s.live;
         all.retry_us += s.retry_us;
-        all.bytes += c->bytes;
     }
+    all.bytes = hub_bytes(h);
     for (const hub_turn *t = h->turns; t; t = t->next) {
         all.waiting += t->n_waiting;
         all.retry_us += t->n_waiting * t->us_each;

@@ -51,6 +51,16 @@ static hub_core *core_find(hub *h, const st_file_id *file, const char *digest, b
     return c;
 }
 
+size_t hub_bytes(const hub *h)
+{
+    size_t bytes = 0;
+    for (const hub_core *c = h->cores; c; c = c->next)
+        bytes += c->bytes;
+    for (const hub_use *u = h->uses; u; u = u->next)
+        bytes += u->bytes;
+    return bytes;
+}
+
 static void size_text(size_t bytes, char *ret, size_t room)
 {
     if (bytes < 10000000)
@@ -81,12 +91,10 @@ static int refuse_size(hub *h, size_t bytes, const char *path, st_err *err)
     return ST_ELIMIT;
 }
 
-static int memory_check(hub *h, size_t bytes, const char *path, st_err *err)
+int hub_memory_check(hub *h, size_t bytes, const char *path, st_err *err)
 {
-    size_t taken = 0;
     pthread_mutex_lock(&h->lock);
-    for (const hub_core *c = h->cores; c; c = c->next)
-        taken += c->bytes;
+    size_t taken = hub_bytes(h);
     pthread_mutex_unlock(&h->lock);
     return h->opts.memory == 0 ||
                    (taken <= h->opts.memory && bytes <= h->opts.memory - taken)
@@ -103,7 +111,7 @@ static int core_new(hub *h, lm *l, bool int8, hub_core **ret_core, st_err *err)
     sched_opts how = h->opts.sched;
     how.on_work = core_wake;
     how.on_work_arg = c;
-    int rc = memory_check(h, c->bytes, l->path, err);
+    int rc = hub_memory_check(h, c->bytes, l->path, err);
     if (rc == 0)
         rc = lm_sched(l, &how, &c->sched, err);
     if (rc < 0) {
@@ -125,7 +133,7 @@ static int core_read(hub *h, const char *path, const st_file_id *file, bool int8
     const lm_opts how = {.engine = h->opts.engine, .ctx_most = true, .int8 = int8};
     hub_core *c;
     lm *l;
-    int rc = memory_check(h, file->bytes, path, err);
+    int rc = hub_memory_check(h, file->bytes, path, err);
     if (rc == 0)
         rc = lm_open(path, &how, &l, err);
     if (rc < 0)

@@ -166,16 +166,6 @@ int hub_load_task(hub *h, const char *path, char ret_name[HUB_NAME_MAX], st_err 
     return rc;
 }
 
-int hub_load_adapter(hub *h, const char *name, const char *path, const char *base,
-                     float scale, st_err *err)
-{
-    (void)h;
-    (void)path;
-    (void)base;
-    (void)scale;
-    return st_err_set(err, ST_EUNSUPPORTED, "%s: adapters are not loaded yet", name);
-}
-
 int hub_name_drop(hub *h, const char *name, st_err *err)
 {
     pthread_mutex_lock(&h->lock);

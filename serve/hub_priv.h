@@ -76,13 +76,15 @@ struct hub_use {
     int64_t loaded;
     hub_core *cores[CONTRACT_MAX_MODELS];
     uint32_t n_cores;
-    task *task;             /* of a task: one of these, */
-    extraction *extraction; /* */
-    hub_desk *desk;         /* and who waits for it */
-    model_source lends;     /* its models, from `cores` */
-    hub_core *main;         /* among them: whose text requests are; NULL: none */
-    uint32_t n_refs;        /* under hub.lock: its name, and those who hold it */
-    uint32_t n_work;        /* under hub.lock: requests and inputs under way */
+    task *task; /* of a task: one of these, */
+    extraction *extraction;
+    struct adapter *adapter; /* of an adapter, over `main` */
+    float scale;
+    hub_desk *desk;     /* and who waits for it */
+    model_source lends; /* its models, from `cores` */
+    hub_core *main;     /* among them: whose text requests are; NULL: none */
+    uint32_t n_refs;    /* under hub.lock: its name, and those who hold it */
+    uint32_t n_work;    /* under hub.lock: requests and inputs under way */
 };
 
 typedef struct hub_errand { /* something to do between two turns */
@@ -152,7 +154,10 @@ bool hub_use_changed(const hub_use *u); /* is any of them in another state? */
 ST_NODISCARD int hub_model_load(hub *h, const char *name, const char *source,
                                 char *ret_name, st_err *err);
 ST_NODISCARD int hub_task_load(hub *h, const char *path, char *ret_name, st_err *err);
-void hub_use_close(hub_use *u); /* engine thread: its task, then all of it */
+ST_NODISCARD int hub_adapter_load(hub *h, const char *name, const char *path,
+                                  const char *base, float scale, st_err *err);
+bool hub_adapter_moved(const hub_use *u); /* its base stands for another model now */
+void hub_use_close(hub_use *u);           /* engine thread: its task, then all of it */
 
 /* --- models that are open (hub_core.c) */
 
@@ -160,6 +165,9 @@ void hub_use_close(hub_use *u); /* engine thread: its task, then all of it */
  * `loading`. */
 ST_NODISCARD int hub_core_open(hub *h, const char *path, bool int8, hub_core **ret_core,
                                st_err *err);
+/* May so many bytes more be taken for `path`? */
+ST_NODISCARD int hub_memory_check(hub *h, size_t bytes, const char *path, st_err *err);
+size_t hub_bytes(const hub *h); /* of all that is open; with lock */
 bool hub_file_same(const st_file_id *a, const st_file_id *b);
 void hub_core_unref(hub_core *c); /* with lock */
 void hub_core_free(hub_core *c);  /* the undertaker; NULL allowed */

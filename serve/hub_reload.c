@@ -38,17 +38,17 @@ static int use_reload(hub *h, const hub_use *u, st_err *err)
     case HUB_TASK:
         return task_reload(h, u, err);
     case HUB_ADAPTER:
-        break;
+        return hub_adapter_load(h, u->name, u->source, u->base, u->scale, err);
     }
     return 0;
 }
 
-/* The first name after `name`, held; NULL: none. */
-static hub_use *use_after(hub *h, const char *name)
+/* The first after `name` that is an adapter, or is none; held; NULL: none. */
+static hub_use *use_after(hub *h, const char *name, bool adapter)
 {
     pthread_mutex_lock(&h->lock);
     hub_use *u = h->uses;
-    while (u && strcmp(u->name, name) <= 0)
+    while (u && (strcmp(u->name, name) <= 0 || (u->kind == HUB_ADAPTER) != adapter))
         u = u->next;
     if (u)
         u->n_refs++;
@@ -56,18 +56,26 @@ static hub_use *use_after(hub *h, const char *name)
     return u;
 }
 
-int hub_reload(hub *h, st_err *err)
+static int some_reload(hub *h, bool adapters, st_err *err)
 {
     int first = 0;
     char name[HUB_NAME_MAX] = "";
     hub_use *u;
-    pthread_mutex_lock(&h->loading);
-    while ((u = use_after(h, name))) {
-        int rc = hub_use_changed(u) ? use_reload(h, u, err) : 0;
+    while ((u = use_after(h, name, adapters))) {
+        bool changed = hub_use_changed(u) || (adapters && hub_adapter_moved(u));
+        int rc = changed ? use_reload(h, u, err) : 0;
         first = first < 0 ? first : rc;
         memcpy(name, u->name, sizeof name);
         hub_done(u);
     }
-    pthread_mutex_unlock(&h->loading);
     return first;
+}
+
+int hub_reload(hub *h, st_err *err)
+{
+    pthread_mutex_lock(&h->loading);
+    int rc = some_reload(h, false, err);
+    int rc_adapters = some_reload(h, true, err); /* over the models of now */
+    pthread_mutex_unlock(&h->loading);
+    return rc < 0 ? rc : rc_adapters;
 }

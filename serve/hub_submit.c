@@ -56,6 +56,7 @@ int hub_submit(hub_use *u, const sched_request *request, sched_id *ret_id, st_er
     q.done = job_done;
     q.generate.on_token = j->on_token ? job_token : NULL;
     q.arg = j;
+    q.adapter = u->adapter;
     rc = sched_submit(u->main->sched, &q, ret_id, err);
     if (rc < 0) {
         st_free(j);

@@ -6,6 +6,7 @@
 #include "serve/hub_desk.h"
 
 #include "base/mem.h"
+#include "model/adapter.h"
 #include <string.h>
 #include <sys/stat.h>
 
@@ -182,6 +183,7 @@ void hub_use_close(hub_use *u)
     hub_desk_free(u->desk);
     task_close(u->task);
     extraction_close(u->extraction);
+    adapter_free(u->adapter);
     pthread_mutex_lock(&h->lock);
     for (uint32_t i = 0; i < u->n_cores; i++)
         hub_core_unref(u->cores[i]);

@@ -80,7 +80,7 @@ static adapter *opened(const bed *b, const char *path)
 {
     adapter *a = NULL;
     st_err err = {0};
-    if (adapter_open(path, b->m, &a, &err) < 0)
+    if (adapter_open(path, b->m, 1, &a, &err) < 0)
         fail_msg("%s: %s", path, err.message);
     return a;
 }
@@ -526,7 +526,7 @@ static void refused(const bed *b, const char *path, int code, const char *says)
 {
     adapter *a = NULL;
     st_err err = {0};
-    int rc = adapter_open(path, b->m, &a, &err);
+    int rc = adapter_open(path, b->m, 1, &a, &err);
     if (rc != code || !strstr(err.message, says))
         fail_msg("%d, expected %d; '%s' does not say '%s'", rc, code, err.message, says);
     assert_null(a);
@@ -787,7 +787,7 @@ static int open_once(void *arg)
 {
     const sweep *w = arg;
     adapter *a = NULL;
-    int rc = adapter_open(w->path, w->b->m, &a, NULL);
+    int rc = adapter_open(w->path, w->b->m, 1, &a, NULL);
     adapter_free(a);
     return rc;
 }
