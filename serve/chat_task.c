@@ -10,7 +10,8 @@ typedef struct asked { /* an answer on its way */
     talk *t;
     char *content; /* owned */
     const char *route;
-    double p; /* of the option; NaN: none */
+    double p;               /* of the option; -1: none */
+    bool checked, accepted; /* by the contract's checks */
     char version[80];
     uint32_t n_prompt, n_cached, n_new;
     atomic_uint left; /* of asking and of its answer */
@@ -61,6 +62,8 @@ static json_t *stint_json(const asked *a)
                               a->version, "route", a->route);
     if (stint && a->p >= 0)
         json_object_set_new(stint, "p", json_real(a->p));
+    if (stint && a->checked)
+        json_object_set_new(stint, "accepted", json_boolean(a->accepted));
     return stint;
 }
 
@@ -188,8 +191,10 @@ static void written_take(asked *a, const hub_answer *got)
         return;
     }
     a->content = w->text ? st_strdup(w->text) : st_dup(w->output, w->len);
-    a->route = "extract";
+    a->route = w->n_shots > 0 ? "few-shot" : "zero-shot";
     a->p = -1;
+    a->checked = true;
+    a->accepted = w->n_faults == 0;
     a->n_prompt = w->n_prompt;
     a->n_cached = w->n_cached;
     a->n_new = w->n_tokens;
