@@ -37,8 +37,8 @@
     X("memory", memory, BYTES, "BYTES", 0, 0, 0,                                         \
       "Most memory of all that is loaded (8G, 512M); 0: no limit.")                      \
     X("kv-memory", kv_memory, BYTES, "BYTES", 0, 0, 0,                                   \
-      "Memory of a model's pages of keys and values; 0: for one whole sequence of "      \
-      "each request in the batch.")                                                      \
+      "Memory of a model's pages of keys and values; 0: of two whole sequences and a "   \
+      "batch.")                                                                          \
     X("max-body", max_body, BYTES, "BYTES", 1024, 1 << 30, 16 << 20,                     \
       "Longest body of a request; 16M by default.")                                      \
     X("max-connections", max_connections, NUMBER, "N", 1, 65536, 1024,                   \
@@ -46,7 +46,7 @@
     X("request-seconds", request_seconds, NUMBER, "N", 1, 3600, 60,                      \
       "Time for a request to arrive; 60 by default.")                                    \
     X("deadline-ms", deadline_ms, NUMBER, "N", 0, 86400000, 0,                           \
-      "Time for an answer where the request names none; 0: no limit.")                   \
+      "Most time for an answer, of which a request may ask for less; 0: no limit.")      \
     X("drain-seconds", drain_seconds, NUMBER, "N", 1, 3600, 30,                          \
       "Time to finish what was accepted after SIGTERM; 30 by default.")                  \
     X("vllm-metrics", vllm_metrics, SWITCH, NULL, 0, 0, 0,                               \

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "serve/meter.h"
 #include "serve/series.h"
+#include "tests/documented.h"
 #include "tests/fault.h"
 #include "tests/here.h"
 #include <pthread.h>
@@ -150,6 +151,23 @@ static void test_bounded(void **state)
     meter_free(m);
 }
 
+static void test_documented(void **state)
+{
+    meter *m = new_meter(false);
+    char name[128];
+    (void)state;
+    meter_work(m, &work);
+    meter_http(m, "/x", 200, 2000);
+    meter_decision(m, "t", "v", "l", "r", 0.5);
+    char *text = text_of(m);
+    for (const char *c = text; (c = strstr(c, "# TYPE ")); c++) {
+        snprintf(name, sizeof name, "`%.*s`", (int)strcspn(c + 7, " "), c + 7);
+        documented(name);
+    }
+    st_free(text);
+    meter_free(m);
+}
+
 static void test_promtool(void **state)
 {
     (void)state;
@@ -233,9 +251,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_work),    cmocka_unit_test(test_requests_and_decisions),
-        cmocka_unit_test(test_bounded), cmocka_unit_test(test_promtool),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_work),       cmocka_unit_test(test_requests_and_decisions),
+        cmocka_unit_test(test_bounded),    cmocka_unit_test(test_promtool),
+        cmocka_unit_test(test_documented), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

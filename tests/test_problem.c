@@ -8,7 +8,9 @@
 #include "base/mem.h"
 #include "serve/param.h"
 #include "serve/problem.h"
+#include "tests/documented.h"
 #include "tests/fault.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +87,10 @@ static void test_every_kind_has_a_row(void **state)
         for (dialect d = DIALECT_OPENAI; d <= DIALECT_KSERVE; d++) {
             assert_in_range(problem_status(k, d), 400, 599);
             assert_true(*problem_code(k, d));
+            char row[128];
+            snprintf(row, sizeof row, "| %u `%s` |", problem_status(k, d),
+                     problem_code(k, d));
+            documented(row);
         }
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "serve/settings.h"
+#include "tests/documented.h"
 #include "tests/fault.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,6 +274,11 @@ static void test_rows(void **state)
     for (const setting_row *r = setting_rows; r->flag; r++, n++) {
         assert_true(*r->about && r->about[strlen(r->about) - 1] == '.');
         assert_string_not_equal(r->flag, "api-key");
+        char flag[64];
+        snprintf(flag, sizeof flag, "`--%s%s%s`", r->flag, r->value ? " " : "",
+                 r->value ? r->value : "");
+        if (!strchr(flag, '|')) /* which a table of Markdown escapes */
+            documented(flag);
     }
     assert_true(n > 20);
 }
