@@ -50,6 +50,12 @@ typedef struct member {
     bool nul;          /* a string may hold U+0000: read it with json_string_length.
                         * Without it such a string is refused, so that body_text is all
                         * of it */
+    /* Instead of `of`: an object is of one of these tables (ended by NULL), told apart by
+     * the words of its first member.  Where that is missing, it is of the one whose first
+     * member need not be there. */
+    const struct member *const *either;
+    bool map; /* of an object: each value, whatever its name, is as the members of an
+               * array would be: `items`, `of`, `either` */
 } member;
 
 enum { BODY_MAX_VALUES = 1000000 };

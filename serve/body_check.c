@@ -137,22 +137,76 @@ static void check_string(const member *m, const json_t *value, const char *at,
 static void check_object(const json_t *object, const member *members, bool open,
                          const char *at, problems *out);
 
+/* The table that the object is of; NULL: none, and it is told. */
+static const member *pick(const member *const *either, const json_t *object,
+                          const char *at, problems *out)
+{
+    char place[PROBLEM_PARAM_MAX];
+    char words[MAX_SHOWN] = "";
+    size_t n = 0;
+    const json_t *word = json_object_get(object, either[0]->name);
+    const char *text = json_string_value(word);
+    for (const member *const *t = either; *t; t++) {
+        if (word ? text && has_word((*t)->words, text, json_string_length(word))
+                 : !(*t)->need)
+            return *t;
+        if (n < sizeof words)
+            n += (size_t)snprintf(words + n, sizeof words - n, "%s%s", n ? " " : "",
+                                  (*t)->words);
+    }
+    param_name(place, at, either[0]->name);
+    if (!word)
+        problems_add(out, PROBLEM_MISSING, place, "is missing; it is one of: %s", words);
+    else if (!text)
+        add_type(MEMBER_STRING, word, place, out);
+    else
+        problems_add(out, PROBLEM_VALUE, place, "must be one of: %s; got \"%.40s\"",
+                     words, text);
+    return NULL;
+}
+
+static void check_fields(const member *m, const json_t *object, const char *at,
+                         problems *out)
+{
+    const member *table = m->either ? pick(m->either, object, at, out) : m->of;
+    if (table)
+        check_object(object, table, m->open, at, out);
+}
+
+static void check_item(const member *m, const json_t *item, const char *at, problems *out)
+{
+    bool objects = m->of || m->either;
+    unsigned types = m->items ? m->items : objects ? MEMBER_OBJECT : MEMBER_ANY;
+    if (!(bits_of(item) & types))
+        add_type(types, item, at, out);
+    else if (json_is_string(item))
+        check_string(m, item, at, out);
+    else if (json_is_object(item))
+        check_fields(m, item, at, out);
+}
+
 static void check_items(const member *m, const json_t *array, const char *at,
                         problems *out)
 {
-    unsigned types = m->items ? m->items : m->of ? MEMBER_OBJECT : MEMBER_ANY;
     char place[PROBLEM_PARAM_MAX];
     size_t i;
     json_t *item;
     json_array_foreach(array, i, item)
     {
         param_index(place, at, i);
-        if (!(bits_of(item) & types))
-            add_type(types, item, place, out);
-        else if (json_is_string(item))
-            check_string(m, item, place, out);
-        else if (json_is_object(item) && m->of)
-            check_object(item, m->of, m->open, place, out);
+        check_item(m, item, place, out);
+    }
+}
+
+static void check_map(const member *m, const json_t *object, const char *at,
+                      problems *out)
+{
+    char place[PROBLEM_PARAM_MAX];
+    json_t *walked = (json_t *)(uintptr_t)object; /* iterators take no const */
+    for (void *it = json_object_iter(walked); it;
+         it = json_object_iter_next(walked, it)) {
+        param_name(place, at, json_object_iter_key(it));
+        check_item(m, json_object_iter_value(it), place, out);
     }
 }
 
@@ -207,8 +261,10 @@ static void check_member(const member *m, const json_t *value, const char *at,
         check_string(m, value, at, out);
     if (json_is_array(value))
         check_items(m, value, at, out);
-    if (json_is_object(value) && m->of)
-        check_object(value, m->of, m->open, at, out);
+    if (json_is_object(value) && m->map)
+        check_map(m, value, at, out);
+    else if (json_is_object(value))
+        check_fields(m, value, at, out);
 }
 
 static void add_unknown(const member *members, const char *name, const char *at,

@@ -132,15 +132,37 @@ static void put_string(builder *b, json_t *schema, const member *m, unsigned typ
 
 static void put_fields(builder *b, json_t *schema, const member *members, bool open);
 
+/* What an object may be; nothing is said of other values, so it can stand beside what
+ * they may be. */
+static void put_object(builder *b, json_t *schema, const member *m)
+{
+    if (!m->either) {
+        if (m->of)
+            put_fields(b, schema, m->of, m->open);
+        return;
+    }
+    json_t *list = json_array();
+    for (const member *const *t = m->either; *t; t++) {
+        json_t *one = json_object();
+        put_fields(b, one, *t, m->open);
+        append(b, list, one);
+    }
+    if (json_object_get(schema, "anyOf")) /* of words */
+        put(b, schema, "allOf", json_pack("[{s:o}]", "anyOf", list));
+    else
+        put(b, schema, "anyOf", list);
+}
+
 static json_t *items_schema(builder *b, const member *m)
 {
-    unsigned types = m->items ? m->items : m->of ? MEMBER_OBJECT : MEMBER_ANY;
+    bool objects = m->of || m->either;
+    unsigned types = m->items ? m->items : objects ? MEMBER_OBJECT : MEMBER_ANY;
     json_t *schema = json_object();
     if (types != MEMBER_ANY)
         put(b, schema, "type", types_json(b, types));
     put_string(b, schema, m, types);
-    if ((types & MEMBER_OBJECT) && m->of)
-        put_fields(b, schema, m->of, m->open);
+    if (types & MEMBER_OBJECT)
+        put_object(b, schema, m);
     return schema;
 }
 
@@ -167,8 +189,10 @@ static json_t *member_schema(builder *b, const member *m)
         put_string(b, schema, m, m->types);
         if (m->types & MEMBER_ARRAY)
             put(b, schema, "items", items_schema(b, m));
-        if ((m->types & MEMBER_OBJECT) && m->of)
-            put_fields(b, schema, m->of, m->open);
+        if ((m->types & MEMBER_OBJECT) && m->map)
+            put(b, schema, "additionalProperties", items_schema(b, m));
+        else if (m->types & MEMBER_OBJECT)
+            put_object(b, schema, m);
     }
     if (m->about)
         put(b, schema, "description", json_string(m->about));

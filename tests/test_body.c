@@ -23,6 +23,14 @@ static const member message[] = {
     {"content", MEMBER_STRING | MEMBER_ARRAY, .need = true, .of = part, .nul = true},
     {0}};
 static const member options[] = {{.name = "include_usage", .types = MEMBER_BOOL}, {0}};
+static const member circle[] = {
+    {"kind", MEMBER_STRING, .words = "circle"},
+    {"radius", MEMBER_NUMBER, .need = true, .min = 0, .max = 9},
+    {0}};
+static const member box[] = {{"kind", MEMBER_STRING, .need = true, .words = "box cube"},
+                             {"sides", MEMBER_ARRAY, .items = MEMBER_INTEGER},
+                             {0}};
+static const member *const shapes[] = {circle, box, NULL};
 static const member table[] = {
     {"model", MEMBER_STRING, .need = true, .min = 1, .max = 8},
     {"messages", MEMBER_ARRAY, .need = true, .min = 1, .of = message},
@@ -35,6 +43,10 @@ static const member table[] = {
     {"user", MEMBER_STRING, .use = MEMBER_IDLE},
     {"stream_options", MEMBER_OBJECT | MEMBER_NULL, .of = options},
     {"metadata", MEMBER_OBJECT, .max = 2},
+    {"shapes", MEMBER_ARRAY, .either = shapes},
+    {"shape", MEMBER_OBJECT | MEMBER_STRING, .words = "none any", .either = shapes},
+    {"named", MEMBER_OBJECT, .map = true, .max = 3, .either = shapes},
+    {"counts", MEMBER_OBJECT, .map = true, .items = MEMBER_INTEGER | MEMBER_NULL},
     {"extra", MEMBER_ANY, .open = true, .of = options, .about = "Anything."},
     {0}};
 
@@ -142,6 +154,10 @@ static const char *const good[] = {
     "{" GOOD ",\"n\":1.0,\"audio\":false,\"stream_options\":{\"include_usage\":true}}",
     "{" GOOD ",\"metadata\":{\"a\":1,\"b\":2},\"extra\":{\"x\":[{}]}}",
     "{" GOOD ",\"extra\":{\"include_usage\":true}}",
+    "{" GOOD ",\"shapes\":[{\"radius\":1},{\"kind\":\"circle\",\"radius\":2},"
+    "{\"kind\":\"cube\",\"sides\":[1]}],\"shape\":\"none\"}",
+    "{" GOOD ",\"shape\":{\"kind\":\"box\"},\"counts\":{\"a\":1,\"\":null},"
+    "\"named\":{\"x y\":{\"radius\":0},\"z\":{\"kind\":\"box\"}}}",
     "{\"model\":\"\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\","
     "\"messages\":[{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":"
     "\"\\u0000\"}]}]}",
@@ -176,6 +192,15 @@ static const struct {
      "stream_options.include_usage type, stream_options.x unknown"},
     {"{" GOOD ",\"metadata\":{\"a\":1,\"b\":2,\"c\":3}}", "metadata count"},
     {"{" GOOD ",\"extra\":{\"include_usage\":1}}", "extra.include_usage type"},
+    {"{" GOOD ",\"shapes\":[{},{\"kind\":\"ball\"},{\"kind\":1},7,"
+     "{\"kind\":\"box\",\"radius\":1}]}",
+     "shapes[0].radius missing, shapes[1].kind value, shapes[2].kind type, shapes[3] "
+     "type, shapes[4].radius unknown"},
+    {"{" GOOD ",\"shape\":{\"kind\":\"circle\"}}", "shape.radius missing"},
+    {"{" GOOD ",\"shape\":\"some\"}", "shape value"},
+    {"{" GOOD ",\"named\":{\"x y\":{\"radius\":10},\"z\":[]}}",
+     "named[\"x y\"].radius value, named.z type"},
+    {"{" GOOD ",\"counts\":{\"a\":\"1\",\"b\":1.5}}", "counts.a type, counts.b type"},
 };
 
 static void test_check(void **state)
@@ -210,6 +235,8 @@ static void test_messages(void **state)
                "expected null or a number, got an array");
     message_is("{" GOOD ",\"mode\":\"x\"}", false,
                "must be one of: auto none; got \"x\"");
+    message_is("{" GOOD ",\"shapes\":[{\"kind\":\"ball\"}]}", false,
+               "must be one of: circle box cube; got \"ball\"");
     message_is("{" GOOD ",\"n\":2}", false, "is not supported here; only 1 is");
     message_is("{\"model\":\"123456789\"}", false, "at most 8 characters, got 9");
 }

@@ -27,6 +27,12 @@ static const member turn[] = {
     {"content", MEMBER_STRING | MEMBER_ARRAY, .need = true, .of = part, .max = 3},
     {0}};
 static const member options[] = {{"on", MEMBER_BOOL, .need = true}, {0}};
+static const member circle[] = {
+    {"k", MEMBER_STRING, .words = "c"}, {"r", MEMBER_NUMBER, .need = true}, {0}};
+static const member box[] = {{"k", MEMBER_STRING, .need = true, .words = "b bb"},
+                             {"s", MEMBER_ARRAY, .items = MEMBER_BOOL},
+                             {0}};
+static const member *const shapes[] = {circle, box, NULL};
 static const member table[] = {
     {"m", MEMBER_STRING, .need = true, .min = 1, .max = 3},
     {"turns", MEMBER_ARRAY, .min = 1, .of = turn},
@@ -35,12 +41,15 @@ static const member table[] = {
     {"n", MEMBER_INTEGER, .need = false},
     {"stop", MEMBER_STRING | MEMBER_ARRAY, .max = 2, .items = MEMBER_STRING},
     {"mode", MEMBER_STRING | MEMBER_NULL, .words = "auto none"},
-    {"list", MEMBER_ARRAY, .items = MEMBER_STRING | MEMBER_NULL, .words = "a b"},
+    {"words", MEMBER_ARRAY, .items = MEMBER_STRING | MEMBER_NULL, .words = "a b"},
     {"one", MEMBER_INTEGER, .use = MEMBER_REFUSE, .words = "1 off"},
     {"never", MEMBER_OBJECT, .use = MEMBER_REFUSE},
     {"user", MEMBER_STRING, .use = MEMBER_IDLE},
     {"o", MEMBER_OBJECT | MEMBER_NULL | MEMBER_ARRAY, .of = options},
     {"map", MEMBER_OBJECT, .min = 1, .max = 2, .of = options, .open = true},
+    {"list", MEMBER_ARRAY, .either = shapes},
+    {"shape", MEMBER_OBJECT | MEMBER_STRING, .either = shapes},
+    {"named", MEMBER_OBJECT, .map = true, .max = 3, .either = shapes},
     {"any", MEMBER_ANY, .open = true, .of = options},
     {0}};
 
