@@ -35,7 +35,7 @@ typedef enum member_use {
 } member_use;
 
 typedef struct member {
-    const char *name; /* NULL ends the table */
+    const char *name; /* NULL ends the table; with .open there, others are accepted */
     unsigned types;   /* member_type */
     bool need;
     member_use use;

@@ -281,12 +281,12 @@ static void add_unknown(const member *members, const char *name, const char *at,
                  *hint.hint ? "; " : "", hint.hint);
 }
 
+/* The row of this name, or the end of the table. */
 static const member *find(const member *members, const char *name)
 {
-    for (const member *m = members; m->name; m++)
-        if (strcmp(m->name, name) == 0)
-            return m;
-    return NULL;
+    while (members->name && strcmp(members->name, name) != 0)
+        members++;
+    return members;
 }
 
 static void check_object(const json_t *object, const member *members, bool open,
@@ -299,9 +299,9 @@ static void check_object(const json_t *object, const member *members, bool open,
         const char *name = json_object_iter_key(it);
         const member *m = find(members, name);
         param_name(place, at, name);
-        if (m)
+        if (m->name)
             check_member(m, json_object_iter_value(it), place, out);
-        else if (!open)
+        else if (!open && !m->open)
             add_unknown(members, name, place, out);
     }
     for (const member *m = members; m->name; m++) {

@@ -203,7 +203,8 @@ static void put_fields(builder *b, json_t *schema, const member *members, bool o
 {
     json_t *fields = json_object();
     json_t *need = json_array();
-    for (const member *m = members; m->name; m++) {
+    const member *m = members;
+    for (; m->name; m++) {
         put(b, fields, m->name, member_schema(b, m));
         if (m->need)
             append(b, need, json_string(m->name));
@@ -213,7 +214,7 @@ static void put_fields(builder *b, json_t *schema, const member *members, bool o
         put(b, schema, "required", need);
     else
         json_decref(need);
-    if (!open && !b->answer)
+    if (!open && !m->open && !b->answer)
         put(b, schema, "additionalProperties", json_false());
 }
 

@@ -47,8 +47,8 @@ static const member level_value[] = {
     {0},
 };
 
-#define COMMON                                                                           \
-    {"type", MEMBER_STRING, .need = true},                                               \
+#define COMMON(word)                                                                     \
+    {"type", MEMBER_STRING, .need = true, .words = word},                                \
         {"instructions", MEMBER_STRING | MEMBER_ARRAY, .need = true},                    \
     {                                                                                    \
         "name", MEMBER_STRING,                                                           \
@@ -56,31 +56,20 @@ static const member level_value[] = {
                      "see it."                                                           \
     }
 
-static const member predicate[] = {COMMON, {0}};
+static const member predicate[] = {COMMON("predicate"), {0}};
 static const member choice[] = {
-    COMMON,
+    COMMON("choice"),
     {"choices", MEMBER_ARRAY, .need = true, .min = 2, .max = DECISION_MAX_CHOICES,
-     .of = choice_value},
+     .of = choice_value, .about = "Different values."},
     {0},
 };
 static const member score[] = {
-    COMMON,
+    COMMON("score"),
     {"levels", MEMBER_ARRAY, .need = true, .min = 2, .max = DECISION_MAX_LEVELS,
-     .of = level_value},
+     .of = level_value, .about = "Lowest first."},
     {0},
 };
-
-/* All of them, for the description. */
-static const member any_question[] = {
-    {"type", MEMBER_STRING, .need = true, .words = "predicate choice score"},
-    {"instructions", MEMBER_STRING | MEMBER_ARRAY, .need = true},
-    {"name", MEMBER_STRING, .need = false},
-    {"choices", MEMBER_ARRAY, .min = 2, .max = DECISION_MAX_CHOICES, .of = choice_value,
-     .about = "Of a choice: different values."},
-    {"levels", MEMBER_ARRAY, .min = 2, .max = DECISION_MAX_LEVELS, .of = level_value,
-     .about = "Of a score, lowest first."},
-    {0},
-};
+static const member *const any_question[] = {predicate, choice, score, NULL};
 
 static const member cache_options[] = {
     {"mode", MEMBER_STRING, .words = "implicit explicit"},
@@ -93,7 +82,7 @@ const member decision_openai_body[] = {
     {"input", MEMBER_STRING | MEMBER_ARRAY, .need = true, .nul = true,
      .about = "A text, or messages and calls of tools in their order."},
     {"questions", MEMBER_ARRAY, .need = true, .min = 1, .max = DECISION_MAX_QUESTIONS,
-     .of = any_question},
+     .either = any_question},
     {"prompt_cache_key", MEMBER_STRING | MEMBER_NULL, .max = 1024,
      .about = "Text of one is not reused for another."},
     {"prompt_cache_options", MEMBER_OBJECT | MEMBER_NULL, .use = MEMBER_IDLE,

@@ -7,9 +7,9 @@
 
 enum { TEXT = MEMBER_STRING | MEMBER_OBJECT | MEMBER_ARRAY };
 
-#define TYPE                                                                             \
+#define TYPE(word)                                                                       \
     {                                                                                    \
-        "type", MEMBER_STRING, .need = true                                              \
+        "type", MEMBER_STRING, .need = true, .words = word                               \
     }
 #define INSTRUCTIONS                                                                     \
     {                                                                                    \
@@ -22,34 +22,53 @@ static const member truth[] = {
     {0},
 };
 static const member noul[] = {
-    TYPE,
+    TYPE("noul"),
     INSTRUCTIONS,
     {"criteria", MEMBER_OBJECT | MEMBER_NULL, .of = truth},
     {0},
 };
 static const member choice[] = {
-    TYPE,
+    TYPE("choice"),
     INSTRUCTIONS,
     {"criteria", MEMBER_OBJECT, .need = true, .min = 1, .max = DECISION_MAX_CHOICES},
     {0},
 };
 static const member score[] = {
-    TYPE,
+    TYPE("score"),
     INSTRUCTIONS,
     {"criteria", MEMBER_ARRAY, .need = true, .min = 2, .max = DECISION_MAX_LEVELS,
      .items = TEXT},
     {0},
 };
 
+static const member *const any_question[] = {noul, choice, score, NULL};
+
+#define OTHERS                                                                           \
+    {"assets", MEMBER_ANY, .use = MEMBER_REFUSE,                                         \
+     .about = "Images cannot be read here."},                                            \
+    {                                                                                    \
+        "images", MEMBER_ANY, .use = MEMBER_REFUSE,                                      \
+                              .about = "Images cannot be read here."                     \
+    }
+
 const member decision_systemone_body[] = {
     {"model", MEMBER_STRING, .need = true, .min = 1, .max = 256},
     {"state", TEXT, .need = true, .nul = true},
     {"questions", MEMBER_OBJECT, .need = true, .min = 1, .max = DECISION_MAX_QUESTIONS,
+     .map = true, .either = any_question,
      .about = "Type noul, choice or score, instructions and criteria of each; the model "
               "does not see the keys."},
-    {"assets", MEMBER_ANY, .use = MEMBER_REFUSE, .about = "Images cannot be read here."},
-    {"images", MEMBER_ANY, .use = MEMBER_REFUSE, .about = "Images cannot be read here."},
-    {0},
+    OTHERS,
+    {.open = true},
+};
+
+/* The same with the questions left to be read one by one. */
+static const member top[] = {
+    {"model", MEMBER_STRING, .need = true, .min = 1, .max = 256},
+    {"state", TEXT, .need = true, .nul = true},
+    {"questions", MEMBER_OBJECT, .need = true, .min = 1, .max = DECISION_MAX_QUESTIONS},
+    OTHERS,
+    {.open = true},
 };
 
 static const struct type_row {
@@ -207,7 +226,7 @@ void decision_read_systemone(const json_t *body, decision *ret, problems *out)
     char place[PROBLEM_PARAM_MAX];
     *ret = (decision){.shape = DECISION_SYSTEMONE, .text_param = "state"};
     st_buf_init(&ret->text, SIZE_MAX / 2);
-    body_check(body, decision_systemone_body, true, "", out);
+    body_check(body, top, false, "", out);
     if (!json_is_object(body))
         return;
     ret->model = body_text(body, "model", NULL);

@@ -29,7 +29,7 @@ static const member circle[] = {
     {0}};
 static const member box[] = {{"kind", MEMBER_STRING, .need = true, .words = "box cube"},
                              {"sides", MEMBER_ARRAY, .items = MEMBER_INTEGER},
-                             {0}};
+                             {.open = true}};
 static const member *const shapes[] = {circle, box, NULL};
 static const member table[] = {
     {"model", MEMBER_STRING, .need = true, .min = 1, .max = 8},
@@ -193,9 +193,9 @@ static const struct {
     {"{" GOOD ",\"metadata\":{\"a\":1,\"b\":2,\"c\":3}}", "metadata count"},
     {"{" GOOD ",\"extra\":{\"include_usage\":1}}", "extra.include_usage type"},
     {"{" GOOD ",\"shapes\":[{},{\"kind\":\"ball\"},{\"kind\":1},7,"
-     "{\"kind\":\"box\",\"radius\":1}]}",
+     "{\"kind\":\"box\",\"radius\":1},{\"radius\":1,\"x\":1}]}",
      "shapes[0].radius missing, shapes[1].kind value, shapes[2].kind type, shapes[3] "
-     "type, shapes[4].radius unknown"},
+     "type, shapes[5].x unknown"},
     {"{" GOOD ",\"shape\":{\"kind\":\"circle\"}}", "shape.radius missing"},
     {"{" GOOD ",\"shape\":\"some\"}", "shape value"},
     {"{" GOOD ",\"named\":{\"x y\":{\"radius\":10},\"z\":[]}}",
