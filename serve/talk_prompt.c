@@ -60,6 +60,19 @@ static json_t *variables(talk *t)
     return more;
 }
 
+static bool has_calls(const json_t *turns)
+{
+    const json_t *turn;
+    size_t i;
+    json_array_foreach(turns, i, turn)
+    {
+        const char *role = json_string_value(json_object_get(turn, "role"));
+        if (json_object_get(turn, "tool_calls") || (role && strcmp(role, "tool") == 0))
+            return true;
+    }
+    return false;
+}
+
 /* Earlier calls in a conversation that may call nothing now, of a model that knows no
  * functions: they are text all the same. */
 static int past_encode(const talk *t, const json_t *turns, const json_t *more,
@@ -72,7 +85,7 @@ static int past_encode(const talk *t, const json_t *turns, const json_t *more,
     toolset *set;
     const char *text = tok_chat_template(t->lm->tok);
     const toolcall_format *format = toolcall_format_of(text);
-    if (toolcall_format_is_own(format))
+    if (toolcall_format_is_own(format) || !has_calls(turns))
         return chat_encode(t->lm, turns, NULL, more, ids, err);
     int rc = toolset_new(some, sizeof some - 1, &none, &set, &why, err);
     if (rc < 0)
