@@ -64,13 +64,10 @@ static json_t *calls_json(const talk *t, const talk_text *x)
     while (list && at != SIZE_MAX && chat_call_next(t, x, &at, &part)) {
         chat_call_id(&part, id);
         json_t *one =
-            json_pack("{s:s, s:s, s:{s:o?, s:o?}}", "id", id, "type", "function",
+            json_pack("{s:s, s:s, s:{s:o, s:o}}", "id", id, "type", "function",
                       "function", "name", json_stringn(part.name, part.name_len),
                       "arguments", json_stringn(part.arguments, part.arguments_len));
-        if (json_array_append_new(list, one) < 0) {
-            json_decref(list);
-            list = NULL;
-        }
+        list = talk_push(list, one);
     }
     return list;
 }
@@ -84,7 +81,7 @@ static json_t *message_json(const talk *t, const talk_text *x)
     json_t *content =
         called && from == to ? json_null() : talk_text_json(&x->g.text, from, to);
     json_t *message =
-        json_pack("{s:s, s:o?, s:n}", "role", "assistant", "content", content, "refusal");
+        json_pack("{s:s, s:o, s:n}", "role", "assistant", "content", content, "refusal");
     if (!calls || (message && called && json_object_set(message, "tool_calls", calls))) {
         json_decref(message);
         message = NULL;
@@ -99,34 +96,28 @@ static json_t *choice_json(const talk *t, const talk_text *x)
     size_t from, to;
     chat_content(t, x, &from, &to);
     if (t->ask.logprobs)
-        logprobs = json_pack("{s:o?, s:n}", "content",
+        logprobs = json_pack("{s:o, s:n}", "content",
                              talk_logprobs(t, &x->g, 0, chat_tokens_until(t, &x->g, to)),
                              "refusal");
-    json_t *choice = json_pack("{s:I, s:o?, s:o?, s:s}", "index", (json_int_t)x->at,
+    json_t *choice = json_pack("{s:I, s:o, s:o, s:s}", "index", (json_int_t)x->at,
                                "message", message_json(t, x), "logprobs", logprobs,
                                "finish_reason", chat_finish_reason(t, x));
-    if (choice && t->ask.return_tokens)
-        json_object_set_new(choice, "tokens", talk_ids(&x->g, 0));
-    return choice;
+    return t->ask.return_tokens ? talk_with(choice, "tokens", talk_ids(&x->g, 0))
+                                : choice;
 }
 
 static json_t *answer_json(const talk *t)
 {
     json_t *choices = json_array();
-    for (uint32_t i = 0; choices && i < t->n_texts; i++) {
-        if (json_array_append_new(choices, choice_json(t, &t->texts[i])) < 0) {
-            json_decref(choices);
-            return NULL;
-        }
-    }
+    for (uint32_t i = 0; choices && i < t->n_texts; i++)
+        choices = talk_push(choices, choice_json(t, &t->texts[i]));
     json_t *answer =
-        json_pack("{s:s, s:s, s:I, s:s, s:o?, s:o?, s:s, s:s}", "id", t->id, "object",
+        json_pack("{s:s, s:s, s:I, s:s, s:o, s:o, s:s, s:s}", "id", t->id, "object",
                   "chat.completion", "created", (json_int_t)t->created, "model", t->model,
                   "choices", choices, "usage", talk_usage(t), "service_tier", "default",
                   "system_fingerprint", t->print);
-    if (answer && t->ask.timings)
-        json_object_set_new(answer, "timings", talk_timings(&t->texts[0].g));
-    return answer;
+    return t->ask.timings ? talk_with(answer, "timings", talk_timings(&t->texts[0].g))
+                          : answer;
 }
 
 void chat_finish(talk *t)

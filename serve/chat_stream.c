@@ -67,7 +67,7 @@ static bool chunk_send(talk *t, talk_text *x, uint32_t n_tokens, const char *fin
         json_put(b, talk_timings(&x->g));
     }
     st_buf_str(b, "}\n\n");
-    return b->code == 0 && call_stream_text(t->c, b->data, b->len);
+    return talk_send_line(t, b);
 }
 
 /* ---- what has come ---- */
@@ -162,7 +162,7 @@ static bool usage_send(talk *t)
     st_buf_str(b, "],\"usage\":");
     json_put(b, talk_usage(t));
     st_buf_str(b, "}\n\n");
-    return b->code == 0 && call_stream_text(t->c, b->data, b->len);
+    return talk_send_line(t, b);
 }
 
 void chat_stream_finish(talk *t)

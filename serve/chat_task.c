@@ -60,10 +60,10 @@ static json_t *stint_json(const asked *a)
 {
     json_t *stint = json_pack("{s:s, s:s, s:s}", "task", a->t->model, "version",
                               a->version, "route", a->route);
-    if (stint && a->p >= 0)
-        json_object_set_new(stint, "p", json_real(a->p));
-    if (stint && a->checked)
-        json_object_set_new(stint, "accepted", json_boolean(a->accepted));
+    if (a->p >= 0)
+        stint = talk_with(stint, "p", json_real(a->p));
+    if (a->checked)
+        stint = talk_with(stint, "accepted", json_boolean(a->accepted));
     return stint;
 }
 
@@ -78,7 +78,7 @@ static json_t *usage_json(const asked *a)
 static json_t *chunk_json(const asked *a, json_t *choices, bool usage)
 {
     const talk *t = a->t;
-    return json_pack("{s:s, s:s, s:I, s:s, s:o?, s:o?, s:o?}", "id", t->id, "object",
+    return json_pack("{s:s, s:s, s:I, s:s, s:o, s:o, s:o}", "id", t->id, "object",
                      "chat.completion.chunk", "created", (json_int_t)t->created, "model",
                      t->model, "choices", choices, "usage",
                      usage ? usage_json(a) : json_null(), "stint", stint_json(a));
@@ -114,8 +114,8 @@ static void reply(asked *a)
     const talk *t = a->t;
     call_reply_json(
         t->c, 200,
-        json_pack("{s:s, s:s, s:I, s:s, s:[{s:i, s:{s:s, s:s, s:n}, s:n, s:s}], s:o?, "
-                  "s:o?}",
+        json_pack("{s:s, s:s, s:I, s:s, s:[{s:i, s:{s:s, s:s, s:n}, s:n, s:s}], s:o, "
+                  "s:o}",
                   "id", t->id, "object", "chat.completion", "created",
                   (json_int_t)t->created, "model", t->model, "choices", "index", 0,
                   "message", "role", "assistant", "content", a->content, "refusal",

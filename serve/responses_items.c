@@ -22,10 +22,8 @@ static bool event(talk *t, const char *type, json_t *data)
         json_decref(data);
         return true;
     }
-    if (data) {
-        json_object_set_new(data, "type", json_string(type));
-        json_object_set_new(data, "sequence_number", json_integer(o->n_events++));
-    }
+    data = talk_with(data, "type", json_string(type));
+    data = talk_with(data, "sequence_number", json_integer(o->n_events++));
     return talk_send(t, type, data);
 }
 
@@ -47,14 +45,14 @@ static json_t *usage_json(const talk *t)
 }
 
 /* What the request said, told again. */
-static void asked_add(const talk *t, json_t *answer)
+static json_t *asked_add(const talk *t, json_t *answer)
 {
     const json_t *body = call_body(t->c);
     json_t *format = body_get(body_get(body, "text"), "format");
     const char *copied[] = {"instructions", "max_output_tokens", "metadata",
                             "user",         "prompt_cache_key",  "safety_identifier"};
     for (size_t i = 0; i < ST_COUNT(copied); i++)
-        json_object_set_new(answer, copied[i], or_null(body_get(body, copied[i])));
+        answer = talk_with(answer, copied[i], or_null(body_get(body, copied[i])));
     json_t *more = json_pack(
         "{s:f, s:f, s:b, s:o, s:o, s:s, s:{s:o}, s:n, s:n, s:b, s:b, s:{s:o, s:n}, s:i, "
         "s:s}",
@@ -69,8 +67,12 @@ static void asked_add(const talk *t, json_t *answer)
         "previous_response_id", "conversation", "store", 0, "background", 0, "reasoning",
         "effort", t->effort ? json_string(t->effort) : json_null(), "summary",
         "top_logprobs", (int)t->ask.n_top, "service_tier", "default");
-    json_object_update(answer, more);
-    json_decref(more);
+    if (answer && json_object_update_new(answer, more) == 0)
+        return answer;
+    if (!answer)
+        json_decref(more);
+    json_decref(answer);
+    return NULL;
 }
 
 static json_t *response_json(const talk *t, const char *status, bool ended)
@@ -78,15 +80,14 @@ static json_t *response_json(const talk *t, const char *status, bool ended)
     const responses_own *o = t->own;
     bool cut = strcmp(status, "incomplete") == 0;
     json_t *answer =
-        json_pack("{s:s, s:s, s:I, s:s, s:n, s:o?, s:s, s:o, s:o?}", "id", t->id,
-                  "object", "response", "created_at", (json_int_t)t->created, "status",
-                  status, "error", "incomplete_details",
+        json_pack("{s:s, s:s, s:I, s:s, s:n, s:o, s:s, s:o, s:o}", "id", t->id, "object",
+                  "response", "created_at", (json_int_t)t->created, "status", status,
+                  "error", "incomplete_details",
                   cut ? json_pack("{s:s}", "reason", "max_output_tokens") : json_null(),
-                  "model", t->model, "output", ended ? or_null(o->output) : json_array(),
+                  "model", t->model, "output",
+                  ended ? (o->output ? json_incref(o->output) : NULL) : json_array(),
                   "usage", ended ? usage_json(t) : json_null());
-    if (answer)
-        asked_add(t, answer);
-    return answer;
+    return asked_add(t, answer);
 }
 
 static bool begin(talk *t)
@@ -97,9 +98,9 @@ static bool begin(talk *t)
     call_stream_begin(t->c);
     return event(
                t, "response.created",
-               json_pack("{s:o?}", "response", response_json(t, "in_progress", false))) &&
+               json_pack("{s:o}", "response", response_json(t, "in_progress", false))) &&
            event(t, "response.in_progress",
-                 json_pack("{s:o?}", "response", response_json(t, "in_progress", false)));
+                 json_pack("{s:o}", "response", response_json(t, "in_progress", false)));
 }
 
 /* ---- the message ---- */
@@ -108,14 +109,14 @@ static json_t *part_json(const talk *t, const talk_text *x, size_t from, size_t 
 {
     json_t *logprobs =
         t->ask.logprobs ? talk_logprobs(t, &x->g, 0, x->shown_tokens) : json_array();
-    return json_pack("{s:s, s:o?, s:[], s:o?}", "type", "output_text", "text",
+    return json_pack("{s:s, s:o, s:[], s:o}", "type", "output_text", "text",
                      talk_text_json(&x->g.text, from, to), "annotations", "logprobs",
                      logprobs);
 }
 
 static json_t *message_json(const responses_own *o, const char *status, json_t *content)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o?}", "id", o->item_id, "type", "message",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", o->item_id, "type", "message",
                      "status", status, "role", "assistant", "content", content);
 }
 
@@ -127,19 +128,11 @@ static json_t *place_json(const talk *t)
                      (json_int_t)json_array_size(o->output), "content_index", 0);
 }
 
-static json_t *with(json_t *object, const char *name, json_t *value)
-{
-    if (object && json_object_set_new(object, name, value) == 0)
-        return object;
-    json_decref(object);
-    return NULL;
-}
-
 static json_t *item_event(const talk *t, json_t *item)
 {
     const responses_own *o = t->own;
-    return json_pack("{s:I, s:o?}", "output_index",
-                     (json_int_t)json_array_size(o->output), "item", item);
+    return json_pack("{s:I, s:o}", "output_index", (json_int_t)json_array_size(o->output),
+                     "item", item);
 }
 
 static bool message_begin(talk *t)
@@ -150,9 +143,9 @@ static bool message_begin(talk *t)
     return event(t, "response.output_item.added",
                  item_event(t, message_json(o, "in_progress", json_array()))) &&
            event(t, "response.content_part.added",
-                 with(place_json(t), "part",
-                      json_pack("{s:s, s:s, s:[], s:[]}", "type", "output_text", "text",
-                                "", "annotations", "logprobs")));
+                 talk_with(place_json(t), "part",
+                           json_pack("{s:s, s:s, s:[], s:[]}", "type", "output_text",
+                                     "text", "", "annotations", "logprobs")));
 }
 
 static bool message_more(talk *t, talk_text *x, size_t from, size_t to)
@@ -164,8 +157,9 @@ static bool message_more(talk *t, talk_text *x, size_t from, size_t to)
         return true;
     json_t *logprobs =
         n > x->shown_tokens ? talk_logprobs(t, &x->g, x->shown_tokens, n) : json_array();
-    json_t *data = with(place_json(t), "delta", talk_text_json(&x->g.text, x->shown, to));
-    data = with(data, "logprobs", logprobs);
+    json_t *data =
+        talk_with(place_json(t), "delta", talk_text_json(&x->g.text, x->shown, to));
+    data = talk_with(data, "logprobs", logprobs);
     x->shown = to;
     x->shown_tokens = n > x->shown_tokens ? n : x->shown_tokens;
     return event(t, "response.output_text.delta", data);
@@ -176,16 +170,18 @@ static bool message_end(talk *t, talk_text *x, size_t from, size_t to)
     responses_own *o = t->own;
     bool cut = x->g.finish == GEN_LENGTH && !x->g.seen.begun;
     o->said_all = true;
-    json_t *text = with(place_json(t), "text", talk_text_json(&x->g.text, from, to));
+    json_t *text = talk_with(place_json(t), "text", talk_text_json(&x->g.text, from, to));
     json_t *part = part_json(t, x, from, to);
     json_t *item =
-        message_json(o, cut ? "incomplete" : "completed", json_pack("[O?]", part));
+        message_json(o, cut ? "incomplete" : "completed", json_pack("[O]", part));
     bool there =
-        event(t, "response.output_text.done", with(text, "logprobs", json_array())) &&
-        event(t, "response.content_part.done", with(place_json(t), "part", part)) &&
+        event(t, "response.output_text.done",
+              talk_with(text, "logprobs", json_array())) &&
+        event(t, "response.content_part.done", talk_with(place_json(t), "part", part)) &&
         event(t, "response.output_item.done",
               item_event(t, item ? json_incref(item) : NULL));
-    return json_array_append_new(o->output, item) == 0 && there;
+    o->output = talk_push(o->output, item);
+    return there && o->output;
 }
 
 /* What the assistant says, which is nothing where it only calls. */
@@ -214,7 +210,7 @@ static json_t *call_json(const talk *t, const talk_text *x, const toolcall_part 
 {
     const responses_own *o = t->own;
     bool done = strcmp(status, "in_progress") != 0;
-    return json_pack("{s:s, s:s, s:s, s:s, s:o?, s:o?}", "id", o->item_id, "type",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", o->item_id, "type",
                      "function_call", "status", status, "call_id", x->call_id, "name",
                      json_stringn(p->name, p->name_len), "arguments",
                      done ? json_stringn(p->arguments, p->arguments_len)
@@ -225,7 +221,7 @@ static json_t *arguments_event(const talk *t, const char *name, const char *text
                                size_t len)
 {
     const responses_own *o = t->own;
-    return json_pack("{s:s, s:I, s:o?}", "item_id", o->item_id, "output_index",
+    return json_pack("{s:s, s:I, s:o}", "item_id", o->item_id, "output_index",
                      (json_int_t)json_array_size(o->output), name,
                      json_stringn(text, len));
 }
@@ -248,11 +244,12 @@ static bool call_end(talk *t, talk_text *x, const toolcall_part *p)
     x->call_open = false;
     bool there =
         event(t, "response.function_call_arguments.done",
-              with(arguments_event(t, "arguments", p->arguments, p->arguments_len),
-                   "name", json_stringn(p->name, p->name_len))) &&
+              talk_with(arguments_event(t, "arguments", p->arguments, p->arguments_len),
+                        "name", json_stringn(p->name, p->name_len))) &&
         event(t, "response.output_item.done",
               item_event(t, item ? json_incref(item) : NULL));
-    return json_array_append_new(o->output, item) == 0 && there;
+    o->output = talk_push(o->output, item);
+    return there && o->output;
 }
 
 static bool calls_more(talk *t, talk_text *x)
@@ -301,7 +298,7 @@ void responses_finish(talk *t)
     }
     if (there)
         event(t, cut ? "response.incomplete" : "response.completed",
-              json_pack("{s:o?}", "response", answer));
+              json_pack("{s:o}", "response", answer));
     else
         json_decref(answer);
     call_stream_end(t->c);

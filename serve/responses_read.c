@@ -2,6 +2,7 @@
 #include "serve/responses_read.h"
 
 #include "serve/param.h"
+#include "serve/talk_json.h"
 #include "serve/talk_messages.h"
 #include <string.h>
 
@@ -49,10 +50,10 @@ static void said_add(json_t *turns, const char *role, const json_t *content,
     st_buf_init(&text, SIZE_MAX / 2);
     param_name(place, at, id ? "output" : "content");
     talk_content_add(content, place, &text, out);
-    json_t *turn = json_pack("{s:s, s:o?}", "role", role, "content",
+    json_t *turn = json_pack("{s:s, s:o}", "role", role, "content",
                              json_stringn(text.data ? text.data : "", text.len));
-    if (turn && id)
-        json_object_set_new(turn, "tool_call_id", json_string(id));
+    if (id)
+        turn = talk_with(turn, "tool_call_id", json_string(id));
     st_buf_done(&text);
     append(turns, turn, out);
 }
@@ -70,10 +71,11 @@ static void call_add(json_t *turns, const json_t *item, problems *out)
     if (calls)
         append(calls, one, out);
     else if (last && strcmp(body_text(last, "role", ""), "assistant") == 0)
-        json_object_set_new(last, "tool_calls", json_pack("[o?]", one));
+        out->out_of_memory |=
+            json_object_set_new(last, "tool_calls", json_pack("[o]", one)) < 0;
     else
         append(turns,
-               json_pack("{s:s, s:s, s:[o?]}", "role", "assistant", "content", "",
+               json_pack("{s:s, s:s, s:[o]}", "role", "assistant", "content", "",
                          "tool_calls", one),
                out);
 }
@@ -116,7 +118,7 @@ static void instructions_add(json_t *turns, const char *text, problems *out)
         st_buf_add(&both, json_string_value(said), json_string_length(said));
         json_array_remove(turns, 0);
     }
-    json_t *turn = json_pack("{s:s, s:o?}", "role", "system", "content",
+    json_t *turn = json_pack("{s:s, s:o}", "role", "system", "content",
                              both.code ? NULL : json_stringn(both.data, both.len));
     if (json_array_insert_new(turns, 0, turn) < 0)
         out->out_of_memory = true;
@@ -181,7 +183,7 @@ json_t *responses_tools(const json_t *tools, problems *out)
             if (value)
                 json_object_set(function, kept[k], value);
         }
-        append(list, json_pack("{s:s, s:o?}", "type", "function", "function", function),
+        append(list, json_pack("{s:s, s:o}", "type", "function", "function", function),
                out);
     }
     return list;

@@ -31,6 +31,26 @@ json_t *talk_text_json(const st_buf *text, size_t from, size_t to)
     return json_stringn(text->data ? text->data + from : "", to - from);
 }
 
+json_t *talk_with(json_t *object, const char *name, json_t *value)
+{
+    if (object && json_object_set_new(object, name, value) == 0)
+        return object;
+    if (!object)
+        json_decref(value);
+    json_decref(object);
+    return NULL;
+}
+
+json_t *talk_push(json_t *list, json_t *value)
+{
+    if (list && json_array_append_new(list, value) == 0)
+        return list;
+    if (!list)
+        json_decref(value);
+    json_decref(list);
+    return NULL;
+}
+
 /* ---- tokens ---- */
 
 static bool piece(const tok *tk, int32_t id, st_buf *out)
@@ -58,7 +78,7 @@ json_t *talk_token_bytes(const tok *tk, int32_t id)
     st_buf bytes;
     json_t *list = piece(tk, id, &bytes) ? json_array() : NULL;
     for (size_t i = 0; list && i < bytes.len; i++)
-        json_array_append_new(list, json_integer((unsigned char)bytes.data[i]));
+        list = talk_push(list, json_integer((unsigned char)bytes.data[i]));
     st_buf_done(&bytes);
     return list;
 }
@@ -120,7 +140,7 @@ json_t *talk_ids(const gen *g, uint32_t from)
 {
     json_t *list = json_array();
     for (uint32_t i = from; list && i < g->n_ids; i++)
-        json_array_append_new(list, json_integer(g->ids[i]));
+        list = talk_push(list, json_integer(g->ids[i]));
     return list;
 }
 
@@ -150,12 +170,12 @@ json_t *talk_usage(const talk *t)
                   "completion_tokens", (json_int_t)s.n_new, "total_tokens",
                   (json_int_t)s.n_prompt + s.n_new, "prompt_tokens_details",
                   "cached_tokens", (json_int_t)s.n_cached);
-    if (usage && t->predicted)
-        json_object_set_new(
-            usage, "completion_tokens_details",
-            json_pack("{s:I, s:I}", "accepted_prediction_tokens", (json_int_t)s.n_agreed,
-                      "rejected_prediction_tokens", (json_int_t)s.n_refused));
-    return usage;
+    if (!t->predicted)
+        return usage;
+    return talk_with(usage, "completion_tokens_details",
+                     json_pack("{s:I, s:I}", "accepted_prediction_tokens",
+                               (json_int_t)s.n_agreed, "rejected_prediction_tokens",
+                               (json_int_t)s.n_refused));
 }
 
 static double each(double ms, uint32_t n)
@@ -188,9 +208,15 @@ json_t *talk_timings(const gen *g)
 
 bool talk_send(talk *t, const char *event, json_t *data)
 {
-    bool sent = data && call_stream_event(t->c, event, data);
+    bool sent = call_stream_event(t->c, event, data);
     json_decref(data);
     return sent;
+}
+
+bool talk_send_line(talk *t, const st_buf *line)
+{
+    return line->code == 0 ? call_stream_text(t->c, line->data, line->len)
+                           : call_stream_event(t->c, NULL, NULL);
 }
 
 void talk_fail_openai(talk *t, const problems *p)
@@ -198,5 +224,5 @@ void talk_fail_openai(talk *t, const problems *p)
     char nothing[] = "", why[] = "out of memory";
     const problem memory = {.kind = PROBLEM_SERVER, .param = nothing, .message = why};
     json_t *error = problem_json(p->n > 0 ? &p->list[0] : &memory);
-    talk_send(t, NULL, json_pack("{s:o?}", "error", error));
+    talk_send(t, NULL, json_pack("{s:o}", "error", error));
 }

@@ -20,6 +20,11 @@ json_t *talk_logprobs(const talk *t, const gen *g, uint32_t from, uint32_t to);
 json_t *talk_token_text(const tok *tk, int32_t id);
 json_t *talk_token_bytes(const tok *tk, int32_t id);
 
+/* The object with one more member, the list with one more value; NULL where something
+ * was NULL, and all is released. */
+json_t *talk_with(json_t *object, const char *name, json_t *value);
+json_t *talk_push(json_t *list, json_t *value);
+
 /* {"prompt_tokens", "completion_tokens", "total_tokens", ...}: prompts count once. */
 json_t *talk_usage(const talk *t);
 /* llama-server's, of one text so far. */
@@ -34,6 +39,8 @@ talk_sums talk_sums_of(const talk *t);
 
 /* talk_view.fail: "data: {"error": ...}". */
 void talk_fail_openai(talk *t, const problems *p);
-/* Send "data: " and the value, which is released.  False: the client is gone. */
+/* Send "data: " and the value, which is released; NULL, or a line that ran out of memory,
+ * breaks the stream.  False: no more can be sent. */
 bool talk_send(talk *t, const char *event, json_t *data);
+bool talk_send_line(talk *t, const st_buf *line);
 #endif

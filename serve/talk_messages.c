@@ -123,7 +123,7 @@ static json_t *turn_make(const json_t *message, const char *at, problems *out)
         st_buf_str(&text, body_text(message, "refusal", ""));
     if (strcmp(role, "developer") == 0)
         role = "system";
-    json_t *turn = json_pack("{s:s, s:o?}", "role", role, "content",
+    json_t *turn = json_pack("{s:s, s:o}", "role", role, "content",
                              json_stringn(text.data ? text.data : "", text.len));
     for (size_t i = 0; turn && i < ST_COUNT(kept); i++) {
         json_t *value = body_get(message, kept[i]);

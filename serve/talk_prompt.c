@@ -3,6 +3,7 @@
 #include "serve/talk_prompt.h"
 
 #include "base/mem.h"
+#include "serve/talk_json.h"
 #include "serve/talk_messages.h"
 #include "task/chat.h"
 #include <string.h>
@@ -44,19 +45,21 @@ static json_t *variables(talk *t)
             problems_add(&t->wrong, PROBLEM_UNSUPPORTED, at,
                          "the model's template has no such variable");
     }
+    t->wrong.out_of_memory |= t->more && !more;
     if (!t->effort)
         return more;
     bool thinks = text && strstr(text, "enable_thinking");
+    bool weighs = text && strstr(text, "reasoning_effort");
     bool none = strcmp(t->effort, "none") == 0;
-    if (!more)
-        more = json_object();
-    if (thinks)
-        json_object_set_new(more, "enable_thinking", json_boolean(!none));
-    if (text && strstr(text, "reasoning_effort"))
-        json_object_set_new(more, "reasoning_effort", json_string(t->effort));
-    else if (!thinks && !none)
+    if (!thinks && !weighs && !none)
         problems_add(&t->wrong, PROBLEM_UNSUPPORTED, t->effort_at,
                      "the model does not reason");
+    more = more ? more : json_object();
+    if (thinks)
+        more = talk_with(more, "enable_thinking", json_boolean(!none));
+    if (weighs)
+        more = talk_with(more, "reasoning_effort", json_string(t->effort));
+    t->wrong.out_of_memory |= !more;
     return more;
 }
 
@@ -139,14 +142,14 @@ void talk_chat_prompt(talk *t, const json_t *turns, const char *param)
     bool tells = schema && body_bool(call_body(t->c), "show_schema",
                                      !talk_messages_tell(turns, schema));
     int rc = 0;
-    if (t->wrong.n == 0)
+    if (t->wrong.n == 0 && !t->wrong.out_of_memory)
         rc = tells ? told_encode(t, turns, more, &ids, &err)
                    : turns_encode(t, turns, more, &ids, &err);
     if (rc == ST_EFORMAT || rc == ST_EUNSUPPORTED || rc == ST_ERAISED)
         problems_add(&t->wrong, PROBLEM_VALUE, param, "%s", err.message);
     else if (rc < 0)
         problems_from(&t->wrong, param, &err);
-    else if (t->wrong.n == 0)
+    else if (t->wrong.n == 0 && !t->wrong.out_of_memory)
         talk_prompt(t, &ids, param);
     tok_ids_done(&ids);
     json_decref(more);

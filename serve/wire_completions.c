@@ -9,29 +9,39 @@ enum { DEFAULT_NEW = 16 };
 /* ---- the answer ---- */
 
 /* OpenAI's old form of tokens' probabilities. */
+static json_t *logp_json(double logp)
+{
+    return json_real(logp > -9999 ? logp : -9999);
+}
+
+static json_t *top_json(const talk *t, const gen *g, const gen_token *k)
+{
+    json_t *top = json_object();
+    for (uint32_t j = 0; top && j < k->n_top; j++) {
+        const sched_top *one = &g->top[k->top + j];
+        json_t *name = talk_token_text(t->lm->tok, one->id);
+        const char *text = json_string_value(name);
+        /* bytes that are no character look alike: the likeliest stays */
+        if (!text || !json_object_get(top, text))
+            top = talk_with(top, text ? text : "", text ? logp_json(one->logp) : NULL);
+        json_decref(name);
+    }
+    return top;
+}
+
 static json_t *logprobs_json(const talk *t, const gen *g, uint32_t from, uint32_t to)
 {
     json_t *tokens = json_array(), *logps = json_array(), *tops = json_array(),
            *offsets = json_array();
     for (uint32_t i = from; i < to; i++) {
         const gen_token *k = &g->tokens[i];
-        json_t *top = json_object();
-        json_array_append_new(tokens, talk_token_text(t->lm->tok, k->id));
-        json_array_append_new(logps, json_real(k->logp > -9999 ? k->logp : -9999));
-        json_array_append_new(offsets, json_integer((json_int_t)k->begin));
-        for (uint32_t j = 0; j < k->n_top; j++) {
-            const sched_top *one = &g->top[k->top + j];
-            json_t *name = talk_token_text(t->lm->tok, one->id);
-            /* bytes that are no character look alike: the likeliest stays */
-            if (name && !json_object_get(top, json_string_value(name)))
-                json_object_set_new(top, json_string_value(name),
-                                    json_real(one->logp > -9999 ? one->logp : -9999));
-            json_decref(name);
-        }
-        json_array_append_new(tops, top);
+        tokens = talk_push(tokens, talk_token_text(t->lm->tok, k->id));
+        logps = talk_push(logps, logp_json(k->logp));
+        tops = talk_push(tops, top_json(t, g, k));
+        offsets = talk_push(offsets, json_integer((json_int_t)k->begin));
     }
-    return json_pack("{s:o?, s:o?, s:o?, s:o?}", "tokens", tokens, "token_logprobs",
-                     logps, "top_logprobs", tops, "text_offset", offsets);
+    return json_pack("{s:o, s:o, s:o, s:o}", "tokens", tokens, "token_logprobs", logps,
+                     "top_logprobs", tops, "text_offset", offsets);
 }
 
 /* The text from x->shown on, which then is shown. */
@@ -46,12 +56,12 @@ static json_t *choice_json(const talk *t, talk_text *x)
     if (t->ask.logprobs)
         logprobs = logprobs_json(t, g, x->shown_tokens, n);
     json_t *choice = json_pack(
-        "{s:I, s:o?, s:o?, s:o?}", "index", (json_int_t)x->at, "text",
+        "{s:I, s:o, s:o, s:o}", "index", (json_int_t)x->at, "text",
         talk_text_json(&g->text, x->shown, g->certain), "logprobs", logprobs,
         "finish_reason",
         ended ? json_string(g->finish == GEN_LENGTH ? "length" : "stop") : json_null());
-    if (choice && t->ask.return_tokens)
-        json_object_set_new(choice, "tokens", talk_ids(g, x->shown_ids));
+    if (t->ask.return_tokens)
+        choice = talk_with(choice, "tokens", talk_ids(g, x->shown_ids));
     x->shown = g->certain;
     x->shown_tokens = n;
     x->shown_ids = g->n_ids;
@@ -61,20 +71,16 @@ static json_t *choice_json(const talk *t, talk_text *x)
 static json_t *answer_json(const talk *t, json_t *choices, bool usage)
 {
     json_t *answer =
-        json_pack("{s:s, s:s, s:I, s:s, s:o?, s:s}", "id", t->id, "object",
+        json_pack("{s:s, s:s, s:I, s:s, s:o, s:s}", "id", t->id, "object",
                   "text_completion", "created", (json_int_t)t->created, "model", t->model,
                   "choices", choices, "system_fingerprint", t->print);
-    if (answer && usage)
-        json_object_set_new(answer, "usage", talk_usage(t));
-    return answer;
+    return usage ? talk_with(answer, "usage", talk_usage(t)) : answer;
 }
 
 static json_t *chunk_json(const talk *t, talk_text *x)
 {
-    json_t *chunk = answer_json(t, json_pack("[o?]", choice_json(t, x)), false);
-    if (chunk && t->ask.timings)
-        json_object_set_new(chunk, "timings", talk_timings(&x->g));
-    return chunk;
+    json_t *chunk = answer_json(t, json_pack("[o]", choice_json(t, x)), false);
+    return t->ask.timings ? talk_with(chunk, "timings", talk_timings(&x->g)) : chunk;
 }
 
 static bool more(talk *t, talk_text *x)
@@ -114,15 +120,11 @@ static void finish(talk *t)
         return;
     }
     json_t *choices = json_array();
-    for (uint32_t i = 0; choices && i < t->n_texts; i++) {
-        if (json_array_append_new(choices, choice_json(t, &t->texts[i])) < 0) {
-            json_decref(choices);
-            choices = NULL;
-        }
-    }
+    for (uint32_t i = 0; choices && i < t->n_texts; i++)
+        choices = talk_push(choices, choice_json(t, &t->texts[i]));
     json_t *answer = answer_json(t, choices, true);
-    if (answer && t->ask.timings)
-        json_object_set_new(answer, "timings", talk_timings(&t->texts[0].g));
+    if (t->ask.timings)
+        answer = talk_with(answer, "timings", talk_timings(&t->texts[0].g));
     call_reply_json(t->c, 200, answer);
 }
 

@@ -9,7 +9,7 @@
 
 static json_t *token_json(const talk *t, int32_t id, double logp)
 {
-    return json_pack("{s:I, s:o?, s:o?, s:o?}", "id", (json_int_t)id, "token",
+    return json_pack("{s:I, s:o, s:o, s:o}", "id", (json_int_t)id, "token",
                      talk_token_text(t->lm->tok, id), "bytes",
                      talk_token_bytes(t->lm->tok, id), "logprob",
                      json_real(logp > -9999 ? logp : -9999));
@@ -18,18 +18,15 @@ static json_t *token_json(const talk *t, int32_t id, double logp)
 static json_t *probabilities(const talk *t, const gen *g, uint32_t from, uint32_t to)
 {
     json_t *list = json_array();
-    for (uint32_t i = from; i < to; i++) {
+    for (uint32_t i = from; list && i < to; i++) {
         const gen_token *k = &g->tokens[i];
-        json_t *top = json_array(), *row = token_json(t, k->id, k->logp);
-        for (uint32_t j = 0; j < k->n_top; j++) {
+        json_t *top = json_array();
+        for (uint32_t j = 0; top && j < k->n_top; j++) {
             const sched_top *one = &g->top[k->top + j];
-            json_array_append_new(top, token_json(t, one->id, one->logp));
+            top = talk_push(top, token_json(t, one->id, one->logp));
         }
-        if (!row || json_object_set_new(row, "top_logprobs", top) < 0 ||
-            json_array_append_new(list, row) < 0) {
-            json_decref(list);
-            return NULL;
-        }
+        list = talk_push(list,
+                         talk_with(token_json(t, k->id, k->logp), "top_logprobs", top));
     }
     return list;
 }
@@ -55,14 +52,14 @@ static json_t *settings_json(const talk *t)
         (json_int_t)t->ask.n_top, "stream", t->ask.stream);
 }
 
-static void end_add(const talk *t, const talk_text *x, json_t *answer)
+static int end_add(const talk *t, const talk_text *x, json_t *answer)
 {
     const gen *g = &x->g;
     const json_t *prompt = body_get(call_body(t->c), "prompt");
     const char *word = g->stopped_by_word ? t->spec.stops.text[g->stop_word] : "";
-    json_object_update_new(
+    return json_object_update_new(
         answer,
-        json_pack("{s:s, s:o?, s:O, s:b, s:b, s:s, s:s, s:I, s:o?}", "model", t->model,
+        json_pack("{s:s, s:o, s:O, s:b, s:b, s:s, s:s, s:I, s:o}", "model", t->model,
                   "generation_settings", settings_json(t), "prompt", prompt,
                   "has_new_line",
                   memchr(g->text.data ? g->text.data : "", '\n', g->text.len) != NULL,
@@ -80,18 +77,20 @@ static json_t *part_json(const talk *t, talk_text *x)
     while (!ended && n > 0 && g->tokens[n - 1].begin >= g->certain)
         n--;
     json_t *part = json_pack(
-        "{s:I, s:o?, s:o?, s:b, s:i, s:I, s:I}", "index", (json_int_t)x->at, "content",
+        "{s:I, s:o, s:o, s:b, s:i, s:I, s:I}", "index", (json_int_t)x->at, "content",
         talk_text_json(&g->text, x->shown, g->certain), "tokens",
         t->ask.return_tokens || t->ask.stream ? talk_ids(g, x->shown_ids) : json_array(),
         "stop", ended, "id_slot", -1, "tokens_predicted", (json_int_t)g->n_ids,
         "tokens_evaluated", (json_int_t)t->prompts[x->prompt].n);
-    if (part && t->ask.logprobs)
-        json_object_set_new(part, "completion_probabilities",
-                            probabilities(t, g, x->shown_tokens, n));
-    if (part && !ended && t->ask.timings)
-        json_object_set_new(part, "timings", talk_timings(g));
-    if (part && ended)
-        end_add(t, x, part);
+    if (t->ask.logprobs)
+        part = talk_with(part, "completion_probabilities",
+                         probabilities(t, g, x->shown_tokens, n));
+    if (!ended && t->ask.timings)
+        part = talk_with(part, "timings", talk_timings(g));
+    if (part && ended && end_add(t, x, part) < 0) {
+        json_decref(part);
+        part = NULL;
+    }
     x->shown = g->certain;
     x->shown_tokens = n;
     x->shown_ids = g->n_ids;
@@ -126,12 +125,8 @@ static void finish(talk *t)
         return;
     }
     list = json_array();
-    for (uint32_t i = 0; there && i < t->n_texts; i++)
-        there = json_array_append_new(list, part_json(t, &t->texts[i])) == 0;
-    if (!there) {
-        json_decref(list);
-        list = NULL;
-    }
+    for (uint32_t i = 0; list && i < t->n_texts; i++)
+        list = talk_push(list, part_json(t, &t->texts[i]));
     call_reply_json(t->c, 200, list);
 }
 

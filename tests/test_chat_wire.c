@@ -14,6 +14,7 @@
 #include "base/utf8.h"
 #include "tests/serve_child.h"
 #include "tests/tiny_model.h"
+#include <pthread.h>
 
 #define CHAT "/v1/chat/completions"
 #define HELLO "\"messages\": [{\"role\": \"user\", \"content\": \"Tell me something.\"}]"
@@ -583,6 +584,13 @@ static void fields_are_refused_by_name(void **state)
     refused("/v1/completions", "\"prompt\": [1, 99999999]", "prompt", NULL);
     refused("/v1/responses", "\"input\": \"a\", \"previous_response_id\": \"x\"",
             "previous_response_id", "unsupported_parameter");
+    refused("/v1/responses", "\"input\": \"a\", \"return_tokens\": true", "return_tokens",
+            "unsupported_parameter");
+    refused("/v1/completions",
+            "\"prompt\": \"a\", \"show_schema\": true, \"json_schema\": true",
+            "show_schema", NULL);
+    refused("/completion", "\"prompt\": \"a\", \"mirostat\": 2", "mirostat",
+            "unsupported_parameter");
     refused("/v1/responses", "\"input\": [{\"type\": \"reasoning\"}]", "input[0]", NULL);
     refused("/v1/responses", "\"input\": \"a\", \"tools\": [{\"type\": \"web_search\"}]",
             "tools[0]", NULL);
@@ -639,6 +647,38 @@ static void responses_are_items(void **state)
     answer_done(&b);
 }
 
+static void completion_is_llama_servers(void **state)
+{
+    static const char members[] = "\"prompt\": [\"ab\", 7, \"cd\"], \"seed\": 3, "
+                                  "\"n_predict\": 12, \"n_probs\": 2, \"stop\": [\"zq\"]";
+    (void)state;
+    answer a = good("/completion", members), b = ask("/completion", members, true);
+    st_buf content;
+    json_t *last = NULL, *probs = json_array();
+    st_buf_init(&content, 1 << 20);
+    for (const char *at = b.body, *end; (end = strstr(at, "\n\n")); at = end + 2) {
+        json_decref(last);
+        last = json_loadb(at + 6, (size_t)(end - at) - 6, JSON_ALLOW_NUL, NULL);
+        const json_t *text = json_object_get(last, "content");
+        st_buf_add(&content, json_string_value(text), json_string_length(text));
+        json_array_extend(probs, json_object_get(last, "completion_probabilities"));
+    }
+    const json_t *whole = answer_at(&a, "content");
+    assert_int_equal(json_string_length(whole), content.len);
+    assert_memory_equal(json_string_value(whole), text_of(&content), content.len);
+    assert_true(json_equal(answer_at(&a, "completion_probabilities"), probs));
+    assert_true(json_is_true(json_object_get(last, "stop")));
+    assert_string_equal(json_string_value(json_object_get(last, "stop_type")),
+                        answer_text(&a, "stop_type"));
+    assert_int_equal(answer_number(&a, "timings.predicted_n"),
+                     answer_number(&a, "tokens_predicted"));
+    json_decref(last);
+    json_decref(probs);
+    st_buf_done(&content);
+    answer_done(&a);
+    answer_done(&b);
+}
+
 static void responses_call(void **state)
 {
     (void)state;
@@ -658,6 +698,80 @@ static void responses_call(void **state)
     assert_memory_equal(answer_text(&a, "output.0.arguments"), "{\"a\": ", 6);
     assert_memory_equal(answer_text(&a, "output.0.call_id"), "call_", 5);
     answer_done(&a);
+}
+
+/* ---- many at once ---- */
+
+enum { N_CLIENTS = 5 };
+
+static const char *const mixed[] = {
+    HELLO ", \"seed\": 1, \"max_tokens\": 20",
+    HELLO ", \"seed\": 2, \"guided_choice\": [\"sun\", \"moon\", \"stars\"]",
+    HELLO ", \"seed\": 3, \"n\": 2, \"max_tokens\": 12, \"logit_bias\": {\"40\": -100}",
+    HELLO ", \"seed\": 4, \"json_schema\": {\"type\": \"array\", \"items\": {\"type\": "
+          "\"integer\"}, \"maxItems\": 3}, \"max_tokens\": 20",
+    HELLO ", " TOOLS ", \"seed\": 5, \"tool_choice\": \"required\", \"max_tokens\": 30",
+    HELLO ", \"temperature\": 0, \"guided_regex\": \"[ab]{3,9}c\"",
+};
+
+typedef struct asker {
+    const answer *alone; /* [ST_COUNT(mixed)] */
+    unsigned from, wrong;
+} asker;
+
+/* Ids of calls are made up each time. */
+static bool same_choices(const answer *a, const answer *b)
+{
+    json_t *one = json_deep_copy(answer_at(a, "choices"));
+    json_t *other = json_deep_copy(answer_at(b, "choices"));
+    json_t *const both[] = {one, other};
+    size_t i;
+    json_t *part;
+    for (int k = 0; k < 2; k++)
+        json_array_foreach(
+            json_object_get(json_object_get(json_array_get(both[k], 0), "message"),
+                            "tool_calls"),
+            i, part) json_object_del(part, "id");
+    bool same = one && json_equal(one, other);
+    json_decref(one);
+    json_decref(other);
+    return same;
+}
+
+static void *asker_run(void *arg)
+{
+    asker *k = arg;
+    for (unsigned i = 0; i < 2 * ST_COUNT(mixed); i++) {
+        unsigned at = (k->from + i) % ST_COUNT(mixed);
+        st_buf body;
+        st_buf_init(&body, 1 << 20);
+        st_buf_fmt(&body, "{%s}", mixed[at]);
+        answer a = ask_once(s.port, "POST", CHAT, NULL, body.data);
+        k->wrong += a.status != 200 || !same_choices(&a, &k->alone[at]);
+        answer_done(&a);
+        st_buf_done(&body);
+    }
+    return NULL;
+}
+
+static void many_get_what_one_gets_alone(void **state)
+{
+    answer alone[ST_COUNT(mixed)];
+    pthread_t threads[N_CLIENTS];
+    asker askers[N_CLIENTS];
+    (void)state;
+    for (size_t i = 0; i < ST_COUNT(mixed); i++)
+        alone[i] = good(CHAT, mixed[i]);
+    for (unsigned i = 0; i < N_CLIENTS; i++) {
+        askers[i] = (asker){alone, i, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, asker_run, &askers[i]), 0);
+    }
+    for (unsigned i = 0; i < N_CLIENTS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(askers[i].wrong, 0);
+    }
+    for (size_t i = 0; i < ST_COUNT(mixed); i++)
+        answer_done(&alone[i]);
 }
 
 /* ---- a client that hangs up ---- */
@@ -714,6 +828,8 @@ int main(void)
         cmocka_unit_test(a_prompt_that_is_too_long),
         cmocka_unit_test(responses_are_items),
         cmocka_unit_test(responses_call),
+        cmocka_unit_test(completion_is_llama_servers),
+        cmocka_unit_test(many_get_what_one_gets_alone),
         cmocka_unit_test(hanging_up_cancels),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
