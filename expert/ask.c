@@ -21,6 +21,12 @@ static const char *const nothing_asked[] = {
     [QUESTION_SCORE] = "Which level is right?",
 };
 
+/* The reply is begun for the model, which else may begin by itself in many ways. */
+static const char *const begun[] = {
+    [ASK_LETTERS] = "Answer:",
+    [ASK_TEXT] = "The right answer is",
+};
+
 static const char *const method_names[] = {
     [ASK_LETTERS] = "letters",
     [ASK_TEXT] = "text",
@@ -76,7 +82,8 @@ static void write_question(const question *q, ask_method method, bool reversed,
     (void)st_buf_fmt(out, " %s", words ? q->instructions : nothing_asked[q->type]);
     write_options(q, letters, reversed, out);
     if (q->type == QUESTION_PREDICATE)
-        (void)st_buf_str(out, reversed ? "\nAnswer no or yes." : "\nAnswer yes or no.");
+        (void)st_buf_str(out,
+                         reversed ? "\nIs it so, no or yes?" : "\nIs it so, yes or no?");
     else if (letters)
         (void)st_buf_str(out, "\nAnswer with one letter.");
     else
@@ -132,10 +139,12 @@ static int order_encode(const ask_base *b, const question *q, ask_method method,
     write_question(q, method, reversed, &text);
     size_t n = text.len;
     (void)st_buf_add(&text, b->tail.data, b->tail.len);
+    (void)st_buf_str(&text, begun[method]);
     if (!text.code && st_buf_room(&marks, text.len) == 0) {
-        memset(marks.data, 1, n);
-        marks.len = n;
-        (void)st_buf_add(&marks, b->tail_marks.data, b->tail_marks.len);
+        memset(marks.data, 1, text.len);
+        if (b->tail_marks.len > 0)
+            memcpy(marks.data + n, b->tail_marks.data, b->tail_marks.len);
+        marks.len = text.len;
     }
     if (text.code || marks.code)
         rc = st_err_set(err, ST_ENOMEM, "no memory for a question");

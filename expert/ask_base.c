@@ -48,12 +48,11 @@ static bool mark_find(const tmpl_out *out, size_t *ret_at)
     return false;
 }
 
-/* The end of every question: its text and marks, the begun reply included. */
+/* The end of every question: its text and marks. */
 static int tail_set(ask_base *b, const char *text, const char *marks, size_t len,
                     st_err *err)
 {
     (void)st_buf_add(&b->tail, text, len);
-    (void)st_buf_str(&b->tail, ASK_BEGUN);
     if (marks)
         (void)st_buf_add(&b->tail_marks, marks, len);
     for (size_t i = b->tail_marks.len; i < b->tail.len; i++)

@@ -206,11 +206,14 @@ void decision_input(decision *d, const json_t *input, problems *out)
     char place[PROBLEM_PARAM_MAX];
     size_t i, n = json_array_size(input);
     json_t *item;
-    if (n == 0 || n > DECISION_MAX_ITEMS) {
-        problems_add(out, PROBLEM_COUNT, "input", "1 to %d items, got %zu",
-                     DECISION_MAX_ITEMS, n);
-        return;
+    if (n == 0) {
+        problems_add(out, PROBLEM_COUNT, "input", "at least 1 item, got 0");
+        problems_code(out, "too_short");
     }
+    if (n > DECISION_MAX_ITEMS)
+        decision_too_long(out, "input", DECISION_MAX_ITEMS, "items", n);
+    if (n == 0 || n > DECISION_MAX_ITEMS)
+        return;
     st_map_init(&all.calls);
     json_array_foreach(input, i, item)
     {

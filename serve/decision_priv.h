@@ -22,6 +22,9 @@ int decision_json_write(st_buf *out, const json_t *value);
 const char *decision_text(decision *d, const json_t *value, problems *out);
 /* As JSON also of a string. */
 const char *decision_json(decision *d, const json_t *value, problems *out);
+/* Say that there is more of `what` than there may be. */
+void decision_too_long(problems *out, const char *at, size_t most, const char *what,
+                       size_t got);
 /* Is a text at most `most` bytes? */
 bool decision_fits(const json_t *text, size_t most, const char *at, problems *out);
 

@@ -118,8 +118,7 @@ static const char *instructions_read(decision *d, const json_t *said, const char
     decision_content(said, PART_TEXT | PART_IMAGE | PART_JSON, place, n_parts, &text,
                      out);
     if (text.len > DECISION_MAX_LABEL)
-        problems_add(out, PROBLEM_COUNT, place, "at most %d bytes, got %zu",
-                     DECISION_MAX_LABEL, text.len);
+        decision_too_long(out, place, DECISION_MAX_LABEL, "bytes", text.len);
     else if (memchr(text.data ? text.data : "", 0, text.len))
         problems_add(out, PROBLEM_VALUE, place, "may not hold U+0000");
     else if (st_buf_char(&text, 0) == 0) /* so that there are bytes */

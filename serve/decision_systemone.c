@@ -111,8 +111,7 @@ static const char *text_read(decision *d, const json_t *value, const char *at,
         return NULL;
     const char *text = decision_text(d, value, out);
     if (text && strlen(text) > DECISION_MAX_LABEL)
-        problems_add(out, PROBLEM_COUNT, at, "at most %d bytes of JSON, got %zu",
-                     DECISION_MAX_LABEL, strlen(text));
+        decision_too_long(out, at, DECISION_MAX_LABEL, "bytes of JSON", strlen(text));
     else if (json_is_string(value) && strlen(text) != json_string_length(value))
         problems_add(out, PROBLEM_VALUE, at, "may not hold U+0000");
     return text;
@@ -147,8 +146,7 @@ static void choices_read(decision *d, decision_question *q, const json_t *criter
         if (!name[0])
             problems_add(out, PROBLEM_VALUE, place, "an option needs a name");
         else if (strlen(name) > DECISION_MAX_LABEL)
-            problems_add(out, PROBLEM_COUNT, place, "at most %d bytes of a name",
-                         DECISION_MAX_LABEL);
+            decision_too_long(out, place, DECISION_MAX_LABEL, "bytes", strlen(name));
         if (!json_is_string(about) && !json_is_null(about) && !json_is_object(about) &&
             !json_is_array(about))
             problems_add(out, PROBLEM_TYPE, place, "must be a description or null");
@@ -216,8 +214,7 @@ static void state_read(decision *d, const json_t *state, problems *out)
              decision_fits(state, DECISION_MAX_TEXT, "state", out))
         (void)st_buf_add(&d->text, json_string_value(state), json_string_length(state));
     if (d->text.len > DECISION_MAX_TEXT)
-        problems_add(out, PROBLEM_COUNT, "state", "at most %d bytes of JSON, got %zu",
-                     DECISION_MAX_TEXT, d->text.len);
+        decision_too_long(out, "state", DECISION_MAX_TEXT, "bytes of JSON", d->text.len);
 }
 
 void decision_read_systemone(const json_t *body, decision *ret, problems *out)

@@ -133,12 +133,19 @@ const char *decision_json(decision *d, const json_t *value, problems *out)
     return decision_keep(d, &text, out);
 }
 
+void decision_too_long(problems *out, const char *at, size_t most, const char *what,
+                       size_t got)
+{
+    problems_add(out, PROBLEM_COUNT, at, "at most %zu %s, got %zu", most, what, got);
+    problems_code(out, "too_long");
+}
+
 bool decision_fits(const json_t *text, size_t most, const char *at, problems *out)
 {
     size_t n = json_string_length(text);
     if (!json_is_string(text) || n <= most)
         return true;
-    problems_add(out, PROBLEM_COUNT, at, "at most %zu bytes, got %zu", most, n);
+    decision_too_long(out, at, most, "bytes", n);
     return false;
 }
 
@@ -213,14 +220,13 @@ static void json_add(const json_t *data, const char *at, st_buf *out, problems *
     size_t n = json_size(data, 0, &depth), before = out->len;
     param_name(place, at, "data");
     if (depth > DECISION_MAX_DEPTH)
-        problems_add(p, PROBLEM_COUNT, place, "at most %d levels deep, got %u",
-                     DECISION_MAX_DEPTH, depth);
+        decision_too_long(p, place, DECISION_MAX_DEPTH, "containers in each other",
+                          depth);
     else if (n > DECISION_MAX_VALUES)
-        problems_add(p, PROBLEM_COUNT, place, "at most %d values, got %zu",
-                     DECISION_MAX_VALUES, n);
+        decision_too_long(p, place, DECISION_MAX_VALUES, "values", n);
     else if (decision_json_write(out, data) == 0 && out->len - before > DECISION_MAX_JSON)
-        problems_add(p, PROBLEM_COUNT, place, "at most %d bytes of JSON, got %zu",
-                     DECISION_MAX_JSON, out->len - before);
+        decision_too_long(p, place, DECISION_MAX_JSON, "bytes of JSON",
+                          out->len - before);
 }
 
 static const struct part_row *row_find(const json_t *part, unsigned may, const char *at,
@@ -292,8 +298,7 @@ void decision_content(const json_t *content, unsigned may, const char *at,
     json_array_foreach(content, i, part)
     {
         if ((*n_parts)++ == DECISION_MAX_PARTS) {
-            problems_add(p, PROBLEM_COUNT, at, "at most %d parts in all",
-                         DECISION_MAX_PARTS);
+            decision_too_long(p, at, DECISION_MAX_PARTS, "parts in all", *n_parts);
             return;
         }
         param_index(place, at, i);

@@ -166,7 +166,6 @@ static void prompts_read_as_they_should(void **state)
     static const char opening[] =
         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by "
         "Hugging Face<|im_end|>\n<|im_start|>user\n";
-    static const char closing[] = "<|im_end|>\n<|im_start|>assistant\nAnswer:";
     static const struct {
         const question *q;
         uint32_t n_orders;
@@ -183,8 +182,8 @@ static void prompts_read_as_they_should(void **state)
          {"How upset?\nA. calm\nB. upset: angry words\nAnswer with one letter."}},
         {&refund,
          2,
-         {"A refund is wanted.\nAnswer yes or no.",
-          "A refund is wanted.\nAnswer no or yes."}},
+         {"A refund is wanted.\nIs it so, yes or no?",
+          "A refund is wanted.\nIs it so, no or yes?"}},
     };
     lm *l = smollm2();
     (void)state;
@@ -197,8 +196,10 @@ static void prompts_read_as_they_should(void **state)
         assert_int_equal(a->method, rows[i].q == &refund ? ASK_TEXT : ASK_LETTERS);
         for (uint32_t k = 0; k < a->n_orders; k++) {
             char want[1024], *got = text_of(l, b, a, k);
-            snprintf(want, sizeof want, "%s%s\n\nQuestion: %s%s", opening, story,
-                     rows[i].body[k], closing);
+            snprintf(want, sizeof want,
+                     "%s%s\n\nQuestion: %s<|im_end|>\n<|im_start|>assistant\n%s", opening,
+                     story, rows[i].body[k],
+                     a->method == ASK_LETTERS ? "Answer:" : "The right answer is");
             assert_string_equal(got, want);
             st_free(got);
         }
