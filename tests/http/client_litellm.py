@@ -9,8 +9,8 @@ URL, MODEL = sys.argv[1:3]
 HOW = {"api_base": URL + "/v1", "api_key": "none", "num_retries": 0}
 MESSAGES = [{"role": "user", "content": "Say hi"}]
 
-whole = litellm.completion(model="openai/" + MODEL, messages=MESSAGES, max_tokens=8, **HOW)
-parts = litellm.completion(model="openai/" + MODEL, messages=MESSAGES, max_tokens=8,
+whole = litellm.completion(model="openai/" + MODEL, messages=MESSAGES, max_tokens=8, temperature=0, **HOW)
+parts = litellm.completion(model="openai/" + MODEL, messages=MESSAGES, max_tokens=8, temperature=0,
                            stream=True, **HOW)
 vectors = litellm.embedding(model="openai/all-minilm-l6-v2", input=["a", "b"],
                             api_base=URL + "/v1", api_key="none")

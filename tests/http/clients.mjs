@@ -9,11 +9,11 @@ const out = {};
 out.models = [];
 for await (const m of client.models.list()) out.models.push(m.id);
 
-const chat = await client.chat.completions.create({ model, messages, max_tokens: 8 });
+const chat = await client.chat.completions.create({ model, messages, max_tokens: 8, temperature: 0 });
 out.chat = chat.choices[0].message.content;
 
 out.stream = "";
-const stream = await client.chat.completions.create({ model, messages, max_tokens: 8, stream: true });
+const stream = await client.chat.completions.create({ model, messages, max_tokens: 8, temperature: 0, stream: true });
 for await (const part of stream) out.stream += part.choices[0]?.delta?.content ?? "";
 
 const answer = await client.responses.create({ model, input: "Say hi", max_output_tokens: 16 });

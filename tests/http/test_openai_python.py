@@ -21,7 +21,8 @@ WEATHER = {"type": "function", "function": {
 
 def ask(client, words, **more):
     return client.chat.completions.create(
-        model=MODEL, messages=[{"role": "user", "content": words}], **more)
+        model=MODEL, messages=[{"role": "user", "content": words}],
+        **{"temperature": 0, **more})
 
 
 def test_models(client):
@@ -58,12 +59,11 @@ def test_decisions_do_not_touch_each_other(client):
         [p.probability for p in two.answers[1].probabilities]
 
 
-def test_decisions_of_a_fitted_task(client):
-    contract = "Which team of an online shop should handle this customer message?"
+def test_any_question_of_a_task(client):
     got = client.decisions.create(model="support", input="my parcel never came", questions=[
         {"type": "choice", "instructions": "Is it about money?",
          "choices": [{"value": "yes"}, {"value": "no"}]}])
-    assert got.answers[0].type == "choice" and contract
+    assert got.answers[0].choice in ("yes", "no")
 
 
 def test_chat(client):
@@ -137,8 +137,8 @@ def test_errors(client):
                                        messages=[{"role": "user", "content": "x"}])
     assert wrong.value.code == "model_not_found" and wrong.value.request_id
     with pytest.raises(BadRequestError) as wrong:
-        ask(client, "x", temperature=9, extra_body={"no_such_field": 1})
-    assert {e["param"] for e in wrong.value.body["errors"]} == {"temperature",
+        ask(client, "x", top_p=3, extra_body={"no_such_field": 1})
+    assert {e["param"] for e in wrong.value.body["errors"]} == {"top_p",
                                                                 "no_such_field"}
     with pytest.raises(BadRequestError) as wrong:
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": [

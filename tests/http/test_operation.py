@@ -7,11 +7,30 @@ import sys
 import time
 
 import pytest
-from conftest import EXE, MODEL, MODELS, SHARED, Server, find_program
+import yaml
+from conftest import (EXE, MODEL, MODELS, ROOT, SHARED, Server, find_program,
+                      status_of)
 
-DECISION = json.dumps({"model": "support", "input": "my parcel never came", "questions": [
-    {"type": "choice", "instructions": "Which team?",
-     "choices": [{"value": "billing"}, {"value": "delivery"}]}]})
+HEADERS = {"Content-Type": "application/json"}
+
+
+def contract_question():
+    """The question of examples/support, as a request asks it: the fitted experts answer."""
+    task = yaml.safe_load((ROOT / "examples/support/task.yaml").read_text(encoding="utf-8"))
+    question = task["question"]
+    if question.pop("abstain", False):
+        question["choices"].append({"value": "__none__"})
+    return {"model": "support", "input": "my parcel never came",
+            "questions": [{"name": "team", **question}]}
+
+
+def test_a_fitted_task_decides(server):
+    status, text = status_of(server.url + "/v1/decisions",
+                             json.dumps(contract_question()).encode(), HEADERS)
+    assert status == 200, text
+    got = json.loads(text)
+    assert got["answers"][0]["choice"] in ("order_status", "delivery_problem")
+    assert got["stint"]["answers"][0]["route"] == "experts"
 
 
 def test_promtool(server):
@@ -42,9 +61,8 @@ def test_wrk_health(server, tmp_path):
 
 
 def test_wrk_decisions(server, tmp_path):
-    body = json.dumps({"input": "my parcel never came"})
-    assert wrk(server, "/v1/tasks/support", tmp_path, body) > 64
-    assert wrk(server, "/v1/decisions", tmp_path, DECISION) > 0
+    body = json.dumps(contract_question())
+    assert wrk(server, "/v1/decisions", tmp_path, body) > 0
 
 
 def counter(server, name):
