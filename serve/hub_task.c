@@ -111,11 +111,22 @@ typedef struct bind_errand {
     st_err *err;
 } bind_errand;
 
+/* Beginnings of prompts are kept between runs.  One that is not kept yet is run here at
+ * once, unless others would wait for that: then the first request that needs it runs it,
+ * in steps. */
 static void task_binds(void *arg)
 {
     bind_errand *e = arg;
+    hub *h = e->use->hub;
+    pthread_mutex_lock(&h->lock);
+    bool idle = h->n_work == 0;
+    pthread_mutex_unlock(&h->lock);
+    for (uint32_t i = 0; i < e->use->n_cores; i++)
+        e->use->cores[i]->lm->keeps = idle;
     e->rc = e->use->task ? task_bind(e->use->task, e->err)
                          : extraction_bind(e->use->extraction, e->err);
+    for (uint32_t i = 0; i < e->use->n_cores; i++)
+        e->use->cores[i]->lm->keeps = true;
 }
 
 /* The first that writes text. */

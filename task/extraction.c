@@ -294,9 +294,9 @@ static int open_all(extraction *x, const extraction_opts *opts, st_err *err)
         rc = load_train(x, err);
     if (rc == 0)
         digest_version(x);
-    if (rc == 0 && x->source) /* examples by an encoder need its engine */
-        return x->way.n_shots && x->way.find == SHOTS_MODEL ? 0 : prepare(x, err);
-    return rc ? rc : extraction_bind(x, err);
+    if (rc == 0)
+        rc = prepare(x, err);
+    return rc || x->source ? rc : extraction_bind(x, err);
 }
 
 int extraction_open(contract *c, const extraction_opts *opts, extraction **ret_extraction,

@@ -92,7 +92,7 @@ ST_NODISCARD int extraction_decide(extraction *x, const char *const *texts,
                                    const size_t *lens, const uint32_t *own, uint32_t n,
                                    extract_answer *ret_answers, st_err *err);
 
-/* Pin the beginning of its prompts, embed its examples: once, before anything is asked.
+/* Pin the beginning of its prompts: once, before anything is asked.
  * One with models of its own is bound by extraction_open. */
 ST_NODISCARD int extraction_bind(extraction *x, st_err *err);
 

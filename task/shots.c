@@ -50,8 +50,8 @@ static int encode(const shots *s, const words_text *text, tok_ids *ids, st_err *
     return rc;
 }
 
-static int embed_some(const shots *s, const words_text *texts, uint32_t n, float *ret,
-                      st_err *err)
+static int embed_some(const shots *s, engine *e, const words_text *texts, uint32_t n,
+                      float *ret, st_err *err)
 {
     tok_ids ids[BATCH] = {{0}};
     const int32_t *lists[BATCH];
@@ -63,24 +63,30 @@ static int embed_some(const shots *s, const words_text *texts, uint32_t n, float
         lens[i] = (uint32_t)ids[i].n;
     }
     if (rc == 0)
-        rc = engine_embed(s->encoder->engine, lists, lens, n, ret, err);
+        rc = engine_embed(e, lists, lens, n, ret, err);
     for (uint32_t i = 0; i < n; i++)
         tok_ids_done(&ids[i]);
     return rc;
 }
 
+/* On an engine of its own: the model may be in use by the thread that owns the other. */
 static int embed_all(shots *s, const words_text *texts, st_err *err)
 {
-    int rc = 0;
+    engine *shared = s->encoder->engine, *own = NULL;
+    const engine_opts how = {.n_threads = workers_count(engine_workers(shared)),
+                             .n_ctx = engine_n_ctx(shared),
+                             .kv_best = true};
     s->d = model_about(s->encoder->model)->n_embd;
     s->dense = st_alloc_n(s->n, s->d * sizeof *s->dense);
     s->input = st_zalloc_n(s->d, sizeof *s->input);
     if (!s->dense || !s->input)
         return st_err_set(err, ST_ENOMEM, "no memory for %u examples", s->n);
+    int rc = engine_new(s->encoder->model, &how, &own, err);
     for (uint32_t i = 0; i < s->n && rc == 0; i += BATCH) {
         uint32_t n = s->n - i < BATCH ? s->n - i : BATCH;
-        rc = embed_some(s, texts + i, n, s->dense + (size_t)i * s->d, err);
+        rc = embed_some(s, own, texts + i, n, s->dense + (size_t)i * s->d, err);
     }
+    engine_free(own);
     return rc;
 }
 
@@ -116,7 +122,7 @@ static int near_input(shots *s, const words_text *text, st_err *err)
     sparse row = {0};
     int rc;
     if (s->way == SHOTS_MODEL) {
-        rc = embed_some(s, text, 1, s->input, err);
+        rc = embed_some(s, s->encoder->engine, text, 1, s->input, err);
         for (uint32_t i = 0; i < s->n && rc == 0; i++) {
             s->near[i] = 0;
             for (uint32_t k = 0; k < s->d; k++)
