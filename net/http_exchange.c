@@ -168,6 +168,14 @@ static enum MHD_Result settle(http_exchange *x, struct MHD_Connection *c)
     return result;
 }
 
+/* Most clients send all of a body before they look for an answer, and never see one that
+ * comes with the connection's end.  So a body that is too large is read to its end, if
+ * that is not too far. */
+static uint64_t most_dropped(const http_exchange *x)
+{
+    return (uint64_t)x->server->max_body * 4;
+}
+
 static enum MHD_Result first(http_exchange *x, struct MHD_Connection *c, const char *url,
                              const char *method)
 {
@@ -182,14 +190,16 @@ static enum MHD_Result first(http_exchange *x, struct MHD_Connection *c, const c
         return refuse(c, wrong, "out of memory\n");
     x->known = true;
     const char *length = request_value(x, MHD_HEADER_KIND, "Content-Length");
-    if (!length || strtoull(length, NULL, 10) <= s->max_body)
+    uint64_t n = length ? strtoull(length, NULL, 10) : 0;
+    if (n <= s->max_body)
         return MHD_YES;
     x->fault = HTTP_FAULT_TOO_LARGE;
+    if (n <= most_dropped(x) && !request_value(x, MHD_HEADER_KIND, "Expect"))
+        return MHD_YES;
     return hand_over(x) ? settle(x, c) : MHD_NO;
 }
 
-/* A piece of the body.  What is too large is read on for a while, because an answer can
- * only follow the whole request. */
+/* A piece of the body. */
 static enum MHD_Result take_piece(http_exchange *x, const char *data, size_t size)
 {
     size_t max = x->server->max_body;
@@ -201,7 +211,7 @@ static enum MHD_Result take_piece(http_exchange *x, const char *data, size_t siz
         st_buf_done(&x->body);
         x->dropped += size;
     }
-    return x->dropped > max ? MHD_NO : MHD_YES;
+    return x->dropped > most_dropped(x) ? MHD_NO : MHD_YES;
 }
 
 enum MHD_Result exchange_go_on(void *cls, struct MHD_Connection *c, const char *url,

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "net/http.h"
+#include "tests/fault.h"
 #include "tests/http_client.h"
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -36,6 +37,16 @@ static void reply(http_exchange *x, unsigned status, const char *text)
 static void on_request(void *arg, http_exchange *x)
 {
     place *p = arg;
+    if (strcmp(http_path(x), "/quick/stream") == 0) {
+        http_stream_begin(x, 200, NULL, 0);
+        http_stream_send(x, "abcde", 5);
+        http_stream_end(x);
+        return;
+    }
+    if (http_fault_of(x) == HTTP_FAULT_MEMORY || strcmp(http_path(x), "/fault") == 0) {
+        reply(x, http_fault_of(x) ? 503 : 200, "hello");
+        return;
+    }
     if (strncmp(http_path(x), "/quick", 6) == 0) {
         reply(x, 200, http_path(x));
         return;
@@ -461,6 +472,35 @@ static void large_bodies_are_refused_unread(void **state)
     client_close(&c);
 }
 
+/* Who does not wait for leave has sent it before it listens. */
+static void large_bodies_that_come_anyway_are_read(void **state)
+{
+    place *p = *state;
+    char *body = calloc(1, 2 * SMALL_BODY);
+    client c = client_open(p->port);
+    client_say(&c, "POST /big HTTP/1.1\r\nHost: h\r\nContent-Length: 131072\r\n\r\n");
+    assert_true(client_send(&c, body, 2 * SMALL_BODY));
+    http_exchange *x = take(p);
+    size_t len = 1;
+    assert_int_equal(http_fault_of(x), HTTP_FAULT_TOO_LARGE);
+    http_body(x, &len);
+    assert_int_equal(len, 0);
+    reply(x, 413, "too large");
+    assert_int_equal(client_read(&c).status, 413);
+    client_say(&c, "GET /quick HTTP/1.1\r\nHost: h\r\n\r\n"); /* the connection is good */
+    assert_int_equal(client_read(&c).status, 200);
+    client_close(&c);
+    c = client_open(p->port); /* this much is not */
+    client_say(&c, "POST /big HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999\r\n\r\n");
+    x = take(p);
+    assert_int_equal(http_fault_of(x), HTTP_FAULT_TOO_LARGE);
+    reply(x, 413, "too large");
+    assert_int_equal(client_read(&c).status, 413);
+    assert_false(client_more(&c));
+    client_close(&c);
+    free(body);
+}
+
 static void large_bodies_in_pieces_are_refused(void **state)
 {
     place *p = *state;
@@ -608,6 +648,42 @@ static void a_drip_is_ended(void **state)
     assert_false(open);
     client_close(&c);
     place_close(&p);
+}
+
+/* ---- where memory runs out ---- */
+
+/* Whatever allocation fails, the request is answered, well or with 503, or its connection
+ * ends, and the next one is served. */
+static void memory_may_run_out(void **state)
+{
+    place *p = *state;
+    static const char *const requests[] = {
+        "GET /quick?a=b HTTP/1.1\r\nHost: h\r\nX-More: 1\r\n\r\n",
+        "POST /fault HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
+        "GET /quick/stream HTTP/1.1\r\nHost: h\r\n\r\n",
+    };
+    unsigned refused = 0;
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
+        for (long nth = 1, fired = 1; fired; nth++) {
+            client c = client_open(p->port);
+            client_answer a = {0};
+            fault_arm(nth);
+            client_say(&c, requests[i]);
+            if (client_head(&c, &a))
+                assert_true(a.status == 200 || a.status == 503);
+            refused += a.status != 200;
+            while (a.status && c.len < 5 && client_more(&c))
+                ;
+            fired = fault_fired();
+            fault_disarm();
+            client_close(&c);
+            assert_true(nth < 1000);
+        }
+    assert_true(refused > 3);
+    client c = client_open(p->port);
+    client_say(&c, requests[0]);
+    assert_int_equal(client_read(&c).status, 200);
+    client_close(&c);
 }
 
 /* ---- many at once ---- */
@@ -779,10 +855,12 @@ int main(void)
         ONE(answers_and_hang_ups_may_meet),
         ONE(large_heads_are_refused),
         ONE(large_bodies_are_refused_unread),
+        ONE(large_bodies_that_come_anyway_are_read),
         ONE(large_bodies_in_pieces_are_refused),
         ONE(a_body_just_fits),
         ONE(what_can_be_read_in_two_ways_is_refused),
         cmocka_unit_test(noise_does_not_disturb),
+        ONE(memory_may_run_out),
         cmocka_unit_test(requests_have_to_arrive_in_time),
         cmocka_unit_test(a_drip_is_ended),
         ONE(connections_are_kept),
