@@ -20,8 +20,6 @@ void exchange_unref(http_exchange *x)
 {
     if (atomic_fetch_sub(&x->refs, 1) != 1)
         return;
-    if (x->response)
-        MHD_destroy_response(x->response);
     st_buf_done(&x->body);
     st_buf_done(&x->out);
     st_free(x->client_name);
@@ -243,6 +241,19 @@ static void count_down(http_server *s, uint32_t *count)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* The connection ended before the wire asked for it.  A stream's response holds the
+ * exchange, so it must not wait for the exchange's end. */
+static void drop_response(http_exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    struct MHD_Response *r = x->response;
+    x->response = NULL;
+    x->over = true;
+    pthread_mutex_unlock(&x->lock);
+    if (r)
+        MHD_destroy_response(r);
+}
+
 void exchange_completed(void *cls, struct MHD_Connection *c, void **context,
                         enum MHD_RequestTerminationCode why)
 {
@@ -254,6 +265,7 @@ void exchange_completed(void *cls, struct MHD_Connection *c, void **context,
     if (!x)
         return;
     bool handed = x->handed;
+    drop_response(x);
     if (handed)
         exchange_gone(x); /* which nobody hears when the answer has ended */
     exchange_unref(x);
@@ -274,19 +286,49 @@ struct MHD_Response *response_with(struct MHD_Response *r, const http_header *he
     return r;
 }
 
-void exchange_end(http_exchange *x)
+/* Nobody is told of a hang-up any more.  x->lock held. */
+static void hush(http_exchange *x)
 {
-    http_server *s = x->server;
-    pthread_mutex_lock(&x->lock);
     x->on_gone = NULL;
     while (x->telling)
         pthread_cond_wait(&x->told, &x->lock);
     assert(!x->ended);
     x->ended = true;
-    exchange_resume(x);
-    pthread_mutex_unlock(&x->lock);
+}
+
+static void release(http_exchange *x)
+{
+    http_server *s = x->server;
     exchange_unref(x);
     count_down(s, &s->n_owned);
+}
+
+void exchange_answer(http_exchange *x, unsigned status, struct MHD_Response *r, bool last)
+{
+    pthread_mutex_lock(&x->lock);
+    if (last)
+        hush(x);
+    assert(!x->answered);
+    bool over = x->over;
+    if (!over)
+        x->response = r;
+    x->status = status;
+    x->answered = true;
+    exchange_resume(x);
+    pthread_mutex_unlock(&x->lock);
+    if (over && r)
+        MHD_destroy_response(r);
+    if (last)
+        release(x);
+}
+
+void exchange_end(http_exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    hush(x);
+    exchange_resume(x);
+    pthread_mutex_unlock(&x->lock);
+    release(x);
 }
 
 void http_reply(http_exchange *x, unsigned status, const http_header *headers,
@@ -294,12 +336,5 @@ void http_reply(http_exchange *x, unsigned status, const http_header *headers,
 {
     struct MHD_Response *r = MHD_create_response_from_buffer(
         len, (void *)(uintptr_t)(len ? body : ""), MHD_RESPMEM_MUST_COPY);
-    r = response_with(r, headers, n_headers);
-    pthread_mutex_lock(&x->lock);
-    assert(!x->answered);
-    x->response = r;
-    x->status = status;
-    x->answered = true;
-    pthread_mutex_unlock(&x->lock);
-    exchange_end(x);
+    exchange_answer(x, status, response_with(r, headers, n_headers), true);
 }

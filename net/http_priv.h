@@ -93,6 +93,7 @@ struct http_exchange {
         *response; /* to be queued; NULL with `answered`: none could be made */
     unsigned status;
     bool answered;
+    bool over; /* the wire is done with it: nobody will queue a response */
     bool suspended;
     bool watched; /* watch_lock */
     bool gone;    /* its client hung up */
@@ -120,8 +121,10 @@ void exchange_ref(http_exchange *x);
 void exchange_unref(http_exchange *x);
 void exchange_resume(http_exchange *x); /* x->lock held; nothing unless suspended */
 void exchange_gone(http_exchange *x);
-/* The owner's last word: `response`, or what x has already. */
 void exchange_end(http_exchange *x);
+/* The answer, which is taken, NULL when none could be made; `last`: also its end. */
+void exchange_answer(http_exchange *x, unsigned status, struct MHD_Response *r,
+                     bool last);
 /* NULL when memory ran out.  Takes `r`. */
 struct MHD_Response *response_with(struct MHD_Response *r, const http_header *headers,
                                    uint32_t n_headers);

@@ -53,14 +53,7 @@ void http_stream_begin(http_exchange *x, unsigned status, const http_header *hea
         MHD_SIZE_UNKNOWN, BLOCK, stream_read, x, stream_freed);
     if (!r)
         exchange_unref(x);
-    r = response_with(r, headers, n_headers);
-    pthread_mutex_lock(&x->lock);
-    assert(!x->answered);
-    x->response = r;
-    x->status = status;
-    x->answered = true;
-    exchange_resume(x);
-    pthread_mutex_unlock(&x->lock);
+    exchange_answer(x, status, response_with(r, headers, n_headers), false);
 }
 
 /* Room for more behind what has not been sent.  x->lock held. */
