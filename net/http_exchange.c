@@ -322,10 +322,13 @@ void exchange_answer(http_exchange *x, unsigned status, struct MHD_Response *r, 
         release(x);
 }
 
-void exchange_end(http_exchange *x)
+void exchange_end(http_exchange *x, bool whole)
 {
     pthread_mutex_lock(&x->lock);
     hush(x);
+    assert(x->answered && !x->finished);
+    x->finished = true;
+    x->broken |= !whole || x->gone;
     exchange_resume(x);
     pthread_mutex_unlock(&x->lock);
     release(x);

@@ -121,7 +121,7 @@ void exchange_ref(http_exchange *x);
 void exchange_unref(http_exchange *x);
 void exchange_resume(http_exchange *x); /* x->lock held; nothing unless suspended */
 void exchange_gone(http_exchange *x);
-void exchange_end(http_exchange *x);
+void exchange_end(http_exchange *x, bool whole); /* of a stream */
 /* The answer, which is taken, NULL when none could be made; `last`: also its end. */
 void exchange_answer(http_exchange *x, unsigned status, struct MHD_Response *r,
                      bool last);

@@ -83,23 +83,12 @@ bool http_stream_send(http_exchange *x, const char *bytes, size_t len)
     return good;
 }
 
-static void finish(http_exchange *x, bool whole)
-{
-    pthread_mutex_lock(&x->lock);
-    assert(x->answered && !x->finished);
-    x->finished = true;
-    if (!whole || x->gone)
-        x->broken = true;
-    pthread_mutex_unlock(&x->lock);
-    exchange_end(x);
-}
-
 void http_stream_end(http_exchange *x)
 {
-    finish(x, true);
+    exchange_end(x, true);
 }
 
 void http_stream_break(http_exchange *x)
 {
-    finish(x, false);
+    exchange_end(x, false);
 }
