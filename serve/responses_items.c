@@ -37,11 +37,11 @@ static json_t *or_null(json_t *value)
 static json_t *usage_json(const talk *t)
 {
     talk_sums s = talk_sums_of(t);
-    return json_pack("{s:I, s:{s:I}, s:I, s:{s:i}, s:I}", "input_tokens",
+    return json_pack("{s:I, s:{s:I, s:i}, s:I, s:{s:i}, s:I}", "input_tokens",
                      (json_int_t)s.n_prompt, "input_tokens_details", "cached_tokens",
-                     (json_int_t)s.n_cached, "output_tokens", (json_int_t)s.n_new,
-                     "output_tokens_details", "reasoning_tokens", 0, "total_tokens",
-                     (json_int_t)s.n_prompt + s.n_new);
+                     (json_int_t)s.n_cached, "cache_write_tokens", 0, "output_tokens",
+                     (json_int_t)s.n_new, "output_tokens_details", "reasoning_tokens", 0,
+                     "total_tokens", (json_int_t)s.n_prompt + s.n_new);
 }
 
 /* What the request said, told again. */
@@ -49,10 +49,13 @@ static json_t *asked_add(const talk *t, json_t *answer)
 {
     const json_t *body = call_body(t->c);
     json_t *format = body_get(body_get(body, "text"), "format");
-    const char *copied[] = {"instructions", "max_output_tokens", "metadata",
-                            "user",         "prompt_cache_key",  "safety_identifier"};
+    const char *copied[] = {"instructions", "max_output_tokens", "metadata"};
+    const char *said[] = {"user", "prompt_cache_key", "safety_identifier"};
     for (size_t i = 0; i < ST_COUNT(copied); i++)
         answer = talk_with(answer, copied[i], or_null(body_get(body, copied[i])));
+    for (size_t i = 0; i < ST_COUNT(said); i++) /* these are no nulls in OpenAI's shape */
+        if (body_get(body, said[i]))
+            answer = talk_with(answer, said[i], or_null(body_get(body, said[i])));
     json_t *more = json_pack(
         "{s:f, s:f, s:b, s:o, s:o, s:s, s:{s:o}, s:n, s:n, s:b, s:b, s:{s:o, s:n}, s:i, "
         "s:s}",
@@ -80,13 +83,14 @@ static json_t *response_json(const talk *t, const char *status, bool ended)
     const responses_own *o = t->own;
     bool cut = strcmp(status, "incomplete") == 0;
     json_t *answer =
-        json_pack("{s:s, s:s, s:I, s:s, s:n, s:o, s:s, s:o, s:o}", "id", t->id, "object",
+        json_pack("{s:s, s:s, s:I, s:s, s:n, s:o, s:s, s:o}", "id", t->id, "object",
                   "response", "created_at", (json_int_t)t->created, "status", status,
                   "error", "incomplete_details",
                   cut ? json_pack("{s:s}", "reason", "max_output_tokens") : json_null(),
                   "model", t->model, "output",
-                  ended ? (o->output ? json_incref(o->output) : NULL) : json_array(),
-                  "usage", ended ? usage_json(t) : json_null());
+                  ended ? (o->output ? json_incref(o->output) : NULL) : json_array());
+    if (ended)
+        answer = talk_with(answer, "usage", usage_json(t));
     return asked_add(t, answer);
 }
 

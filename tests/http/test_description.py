@@ -15,7 +15,7 @@ def test_is_openapi(server):
     assert len(ids) == len(set(ids)) and "listModels" in ids
 
 
-def test_schemathesis(server):
+def test_schemathesis(server, tmp_path):
     """Requests made from the description: no 5xx, each status and body as described."""
     pytest.importorskip("schemathesis")
     run = subprocess.run(
@@ -26,5 +26,5 @@ def test_schemathesis(server):
          "--generation-database", "none",
          "--checks", "not_a_server_error,status_code_conformance,"
                      "content_type_conformance,response_schema_conformance"],
-        capture_output=True, text=True, timeout=400, check=False)
+        capture_output=True, text=True, timeout=400, check=False, cwd=tmp_path)
     assert run.returncode == 0, run.stdout[-6000:]

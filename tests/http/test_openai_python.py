@@ -113,10 +113,11 @@ def test_completions(client):
 
 
 def test_responses(client):
-    got = client.responses.create(model=MODEL, input="Say hi", max_output_tokens=16)
+    got = client.responses.create(model=MODEL, input="Say hi", max_output_tokens=16,
+                                  temperature=0)
     assert got.output_text and got.status in ("completed", "incomplete")
     deltas = [e.delta for e in client.responses.create(
-        model=MODEL, input="Say hi", max_output_tokens=16, stream=True)
+        model=MODEL, input="Say hi", max_output_tokens=16, temperature=0, stream=True)
         if e.type == "response.output_text.delta"]
     assert "".join(deltas) == got.output_text
 
