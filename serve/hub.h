@@ -96,6 +96,10 @@ uint32_t hub_use_n_ctx(const hub_use *u); /* tokens that a sequence holds; 0 wit
 /* Its tokens as a trie for masks, made at the first call; borrowed. */
 ST_NODISCARD int hub_use_vocab(hub_use *u, vocab **ret_vocab, st_err *err);
 const contract *hub_use_contract(const hub_use *u); /* NULL: no task */
+/* One of the two of a task, NULL else; only what does not change may be asked of them
+ * (version, way, names: task/task.h). */
+const task *hub_use_task(const hub_use *u);
+const extraction *hub_use_extraction(const hub_use *u);
 
 /* ---- work of the model (or adapter) ---- */
 

@@ -211,3 +211,13 @@ const contract *hub_use_contract(const hub_use *u)
         return NULL;
     return u->task ? task_contract(u->task) : extraction_contract(u->extraction);
 }
+
+const task *hub_use_task(const hub_use *u)
+{
+    return u->task;
+}
+
+const extraction *hub_use_extraction(const hub_use *u)
+{
+    return u->extraction;
+}

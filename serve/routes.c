@@ -14,6 +14,7 @@ extern const route wire_rank[];
 extern const route wire_tokens[];
 extern const route wire_kserve[];
 extern const route wire_generate[];
+extern const route wire_tasks[];
 extern const route wire_admin[];
 extern const route wire_metrics[];
 extern const route wire_openapi[];
@@ -36,4 +37,6 @@ const route *const all_routes[] = {
     wire_metrics,
     wire_openapi,
     NULL,
+    wire_health, wire_models, wire_decisions, wire_systemone, wire_tasks,
+    wire_admin,  wire_chat,   wire_metrics,   wire_openapi,   NULL,
 };

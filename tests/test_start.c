@@ -113,7 +113,7 @@ static task *open_task(const char *body, const model_source *source)
 {
     const task_opts opts = {.n_threads = 1, .source = source};
     st_err err = {0};
-    task *t;
+    task *t = NULL;
     put_contract(body);
     if (task_open(path, &opts, &t, &err) || task_bind(t, &err))
         fail_msg("%s", err.message);
@@ -124,7 +124,7 @@ static extraction *open_extraction(const model_source *source)
 {
     const extraction_opts opts = {.n_threads = 1, .source = source};
     st_err err = {0};
-    extraction *x;
+    extraction *x = NULL;
     contract *c;
     put_contract(extract);
     if (contract_load(path, &c, &err) || extraction_open(c, &opts, &x, &err) ||
