@@ -33,10 +33,9 @@ const route *const all_routes[] = {
     wire_tokens,
     wire_kserve,
     wire_generate,
+    wire_tasks,
     wire_admin,
     wire_metrics,
     wire_openapi,
     NULL,
-    wire_health, wire_models, wire_decisions, wire_systemone, wire_tasks,
-    wire_admin,  wire_chat,   wire_metrics,   wire_openapi,   NULL,
 };

@@ -11,6 +11,7 @@
 
 #include "tests/serve_child.h"
 #include "tests/tiny_model.h"
+#include <ftw.h>
 #include <sys/stat.h>
 
 static char folder[] = "/tmp/stint-tasks-XXXXXX";
@@ -57,19 +58,32 @@ static void put_tasks(void)
     }
 }
 
-/* Run the program; what it printed, to be freed. */
-static char *run(const char *words)
+/* Run the program with these words, ended by NULL; what it printed, to be freed. */
+static char *run(const char *const *words)
 {
-    char command[4000];
+    const char *argv[16] = {getenv("STINT_EXE")};
+    int ends[2], status;
     st_buf out;
-    size_t n;
-    snprintf(command, sizeof command, "%s %s", getenv("STINT_EXE"), words);
-    FILE *from = popen(command, "r");
-    assert_non_null(from);
+    ssize_t n;
+    for (unsigned i = 1; *words; i++)
+        argv[i] = *words++;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dup2(ends[1], 1);
+        close(ends[0]);
+        close(ends[1]);
+        execv(argv[0], (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    close(ends[1]);
     st_buf_init(&out, 1 << 24);
-    for (char piece[4096]; (n = fread(piece, 1, sizeof piece, from)) > 0;)
-        st_buf_add(&out, piece, n);
-    assert_int_equal(pclose(from), 0);
+    for (char piece[4096]; (n = read(ends[0], piece, sizeof piece)) > 0;)
+        st_buf_add(&out, piece, (size_t)n);
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     st_buf_str(&out, "");
     return st_buf_detach(&out, NULL);
 }
@@ -77,7 +91,7 @@ static char *run(const char *words)
 /* A task without a model, fitted on words. */
 static void put_words(void)
 {
-    char words[300];
+    char contract[200];
     st_buf rows;
     st_buf_init(&rows, 1 << 16);
     for (int i = 0; i < 60; i++)
@@ -88,8 +102,8 @@ static void put_words(void)
              "  choices: [{value: cat}, {value: dog}]\ndata: {train: train.jsonl}\n");
     put_file("words", "train.jsonl", rows.data);
     st_buf_done(&rows);
-    snprintf(words, sizeof words, "fit -t 1 %s/words/task.yaml 2>/dev/null", folder);
-    st_free(run(words));
+    path_of(contract, "words", "task.yaml");
+    st_free(run((const char *const[]){"fit", "-t", "1", contract, NULL}));
 }
 
 static int folder_make(void **state)
@@ -103,12 +117,18 @@ static int folder_make(void **state)
     return 0;
 }
 
+static int drop_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 static int folder_drop(void **state)
 {
-    char command[200];
     (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
+    return nftw(folder, drop_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void start(served *s)
@@ -129,10 +149,8 @@ static void start(served *s)
 /* What `stint decide` says; json_decref it. */
 static json_t *decided(const char *contract, const char *text)
 {
-    char words[1000];
-    snprintf(words, sizeof words, "decide -t 1 --jsonl --explain %s '%s'", contract,
-             text);
-    char *line = run(words);
+    char *line = run((const char *const[]){"decide", "-t", "1", "--jsonl", "--explain",
+                                           contract, text, NULL});
     json_t *json = json_loads(line, 0, NULL);
     if (!json)
         fail_msg("%s", line);
