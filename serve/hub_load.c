@@ -161,7 +161,7 @@ int hub_load_model(hub *h, const char *name, const char *source,
 int hub_load_task(hub *h, const char *path, char ret_name[HUB_NAME_MAX], st_err *err)
 {
     pthread_mutex_lock(&h->loading);
-    int rc = hub_task_load(h, path, ret_name, err);
+    int rc = hub_task_load(h, path, NULL, ret_name, err);
     pthread_mutex_unlock(&h->loading);
     return rc;
 }

@@ -153,7 +153,9 @@ ST_NODISCARD int hub_use_file(hub_use *u, const char *path, st_err *err);
 bool hub_use_changed(const hub_use *u); /* is any of them in another state? */
 ST_NODISCARD int hub_model_load(hub *h, const char *name, const char *source,
                                 char *ret_name, st_err *err);
-ST_NODISCARD int hub_task_load(hub *h, const char *path, char *ret_name, st_err *err);
+/* `known` (may be NULL) stays when it has the same version. */
+ST_NODISCARD int hub_task_load(hub *h, const char *path, hub_use *known, char *ret_name,
+                               st_err *err);
 ST_NODISCARD int hub_adapter_load(hub *h, const char *name, const char *path,
                                   const char *base, float scale, st_err *err);
 bool hub_adapter_moved(const hub_use *u); /* its base stands for another model now */

@@ -1,8 +1,8 @@
 /* serve/hub_reload.c - what has changed on disk is loaded again.
  *
  * A file has changed when its state has: device, inode, length, times (base/file.h).
- * What comes out the same anyway costs a look at its digest: models of the same bytes
- * are shared, so the one that is there stays. */
+ * What comes out the same anyway stays: a task of the same version, and models of the
+ * same bytes, which are shared. */
 #include "serve/hub_priv.h"
 
 #include "base/mem.h"
@@ -21,16 +21,16 @@ bool hub_use_changed(const hub_use *u)
 }
 
 /* A contract may have another name now: the old one stands for nothing any more. */
-static int task_reload(hub *h, const hub_use *u, st_err *err)
+static int task_reload(hub *h, hub_use *u, st_err *err)
 {
     char name[HUB_NAME_MAX];
-    int rc = hub_task_load(h, u->source, name, err);
+    int rc = hub_task_load(h, u->source, u, name, err);
     if (rc == 0 && strcmp(name, u->name) != 0)
         rc = hub_name_drop(h, u->name, err);
     return rc;
 }
 
-static int use_reload(hub *h, const hub_use *u, st_err *err)
+static int use_reload(hub *h, hub_use *u, st_err *err)
 {
     switch (u->kind) {
     case HUB_MODEL:
