@@ -97,13 +97,17 @@ double body_number(const json_t *body, const char *name, double def)
     return json_is_number(value) ? json_number_value(value) : def;
 }
 
-int64_t body_integer(const json_t *body, const char *name, int64_t def)
+int64_t body_int(const json_t *value, int64_t def)
 {
-    const json_t *value = body_get(body, name);
     if (json_is_integer(value))
         return json_integer_value(value);
     double real = json_is_real(value) ? json_real_value(value) : HUGE_VAL;
-    return fabs(real) < 9e18 ? (int64_t)real : def;
+    return fabs(real) < 0x1p63 && real == trunc(real) ? (int64_t)real : def;
+}
+
+int64_t body_integer(const json_t *body, const char *name, int64_t def)
+{
+    return body_int(body_get(body, name), def);
 }
 
 bool body_bool(const json_t *body, const char *name, bool def)

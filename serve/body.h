@@ -78,6 +78,7 @@ json_t *body_answer_schema(const member *members);
 const char *body_text(const json_t *body, const char *name, const char *def);
 double body_number(const json_t *body, const char *name, double def);
 int64_t body_integer(const json_t *body, const char *name, int64_t def);
+int64_t body_int(const json_t *value, int64_t def); /* also of 7.0; def: no integer */
 bool body_bool(const json_t *body, const char *name, bool def);
 json_t *body_get(const json_t *body, const char *name); /* borrowed; NULL also for null */
 #endif

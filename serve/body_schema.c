@@ -160,6 +160,10 @@ static json_t *items_schema(builder *b, const member *m)
     json_t *schema = json_object();
     if (types != MEMBER_ANY)
         put(b, schema, "type", types_json(b, types));
+    if ((types & MEMBER_INTEGER) && !(types & MEMBER_NUMBER)) {
+        put(b, schema, "minimum", json_integer(INT64_MIN));
+        put(b, schema, "maximum", json_integer(INT64_MAX));
+    }
     put_string(b, schema, m, types);
     if (types & MEMBER_OBJECT)
         put_object(b, schema, m);

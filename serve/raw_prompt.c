@@ -7,7 +7,7 @@
 
 static int id_add(const tok *tk, const json_t *value, tok_ids *ids, st_err *err)
 {
-    json_int_t id = json_integer_value(value);
+    int64_t id = body_int(value, -1);
     if (id < 0 || (uint64_t)id >= tok_n_vocab(tk))
         return st_err_set(err, ST_EINVAL, "%lld is no token of the model's %u",
                           (long long)id, tok_n_vocab(tk));
@@ -37,7 +37,7 @@ static int one_encode(const tok *tk, const json_t *prompt, tok_ids *ids, st_err 
         if (rc == 0 && json_is_string(piece))
             rc = tok_encode(tk, json_string_value(piece), json_string_length(piece),
                             i == 0 ? TOK_ADD | TOK_PARSE : TOK_PARSE, ids, err);
-        else if (rc == 0 && json_is_integer(piece))
+        else if (rc == 0 && json_is_number(piece))
             rc = id_add(tk, piece, ids, err);
         else if (rc == 0)
             rc = st_err_set(err, ST_EINVAL, "a prompt is a text or token ids");

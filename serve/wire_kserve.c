@@ -117,7 +117,7 @@ static json_int_t shape_count(const json_t *shape)
 {
     json_int_t n = 1;
     for (size_t i = 0; i < json_array_size(shape); i++) {
-        json_int_t d = json_integer_value(json_array_get(shape, i));
+        json_int_t d = body_int(json_array_get(shape, i), -1);
         if (d < 1 || d > MOST_TEXTS || n * d > MOST_TEXTS)
             return -1;
         n *= d;

@@ -100,8 +100,8 @@ static bool read_ids(const json_t *list, const tok *t, tok_ids *ids, problems *o
     }
     ids->cap = n;
     for (size_t i = 0; i < n; i++) {
-        json_int_t id = json_integer_value(json_array_get(list, i));
-        if (id < 0 || id >= (json_int_t)tok_n_vocab(t)) {
+        int64_t id = body_int(json_array_get(list, i), -1);
+        if (id < 0 || id >= (int64_t)tok_n_vocab(t)) {
             problems_add(out, PROBLEM_VALUE, "tokens",
                          "its member %zu is no token id: an integer below %u", i,
                          tok_n_vocab(t));
@@ -144,8 +144,12 @@ static void apply_template(call *c)
     if (l && !l->chat)
         problems_add(&p, PROBLEM_UNSUPPORTED, "model", "the model has no chat template");
     else if (l && lm_render(l, body_get(body, "messages"), body_get(body, "tools"),
-                            body_get(body, "chat_template_kwargs"), 0, &out, &err) < 0)
-        problems_from(&p, "messages", &err);
+                            body_get(body, "chat_template_kwargs"), 0, &out, &err) < 0) {
+        if (err.code == ST_EFORMAT) /* what the template misses in them */
+            problems_add(&p, PROBLEM_VALUE, "messages", "%s", err.message);
+        else
+            problems_from(&p, "messages", &err);
+    }
     if (p.n > 0 || p.out_of_memory)
         call_reply_problems(c, &p);
     else

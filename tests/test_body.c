@@ -252,6 +252,9 @@ static void test_members(void **state)
     assert_int_equal(body_integer(body, "i", 0), 7);
     assert_int_equal(body_integer(body, "r", 0), 2);
     assert_int_equal(body_integer(body, "big", -1), -1);
+    assert_int_equal(body_int(json_object_get(body, "r"), -1), 2);
+    assert_int_equal(body_int(json_object_get(body, "s"), -1), -1);
+    assert_int_equal(body_int(NULL, -1), -1);
     assert_int_equal(body_integer(body, "none", -1), -1);
     assert_true(body_number(body, "i", 0) == 7 && body_number(body, "r", 0) == 2);
     assert_true(body_number(body, "null", 0.5) == 0.5);

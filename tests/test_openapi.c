@@ -8,7 +8,9 @@
 
 #include "grammar/grammar.h"
 #include "serve/openapi.h"
+#include "tests/documented.h"
 #include "tests/fault.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +66,7 @@ static void test_small(void **state)
         text_at(get, "responses 500 content application/json schema $ref"),
         "#/components/schemas/KServeError");
     assert_null(at(get, "requestBody"));
-    assert_string_equal(text_at(post, "parameters 2 name"), "x-stint-deadline-ms");
+    assert_string_equal(text_at(post, "parameters 2 name"), "x-stint-class");
     assert_true(json_is_true(at(post, "requestBody required")));
     assert_non_null(at(post, "responses 200 content text/event-stream"));
     assert_string_equal(
@@ -145,8 +147,12 @@ static void test_all_routes(void **state)
         }
     }
     for (const route *const *w = all_routes; *w; w++)
-        for (const route *r = *w; r->method; r++)
+        for (const route *r = *w; r->method; r++) {
+            char code[128];
+            snprintf(code, sizeof code, "| `%s` |", r->path);
+            documented(code);
             n_rows++;
+        }
     assert_int_equal(n, n_rows);
     json_object_foreach(json_object_get(json_object_get(all, "components"), "schemas"),
                         name, schema) takes(schema, name);
