@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "engine/sched.h"
 #include "expert/ask.h"
 #include "tests/fault.h"
 #include "tests/here.h"
@@ -385,6 +386,86 @@ static void reversed_options_give_the_same(void **state)
     lm_close(l);
 }
 
+/* ---- one reading of the text ---- */
+
+typedef struct order_run {
+    const ask_base *base;
+    double logp[8];
+    uint32_t n_cached;
+    bool done;
+} order_run;
+
+static void order_done(void *arg, const sched_result *r)
+{
+    order_run *o = arg;
+    assert_int_equal(r->end, SCHED_END_DONE);
+    o->n_cached = r->n_cached;
+    o->done = true;
+}
+
+static void order_submit(sched *s, const ask *a, uint32_t order, order_run *o)
+{
+    tok_ids ids = {0};
+    sched_id id;
+    st_err err = {0};
+    assert_int_equal(ask_prompt(o->base, a, order, &ids, &err), 0);
+    const sched_request q = {
+        .key = 1,
+        .tokens = ids.ids,
+        .n = (uint32_t)ids.n,
+        .kind = SCHED_OPTIONS,
+        .options = {.options = a->orders[order].replies, .ret_logp = o->logp},
+        .done = order_done,
+        .arg = o,
+    };
+    if (sched_submit(s, &q, &id, &err) < 0)
+        fail_msg("%s", err.message);
+    tok_ids_done(&ids);
+}
+
+/* Once the first question has run, every other starts where the text ends, and gets the
+ * numbers that it gets without a scheduler. */
+static void questions_start_where_the_text_ends(void **state)
+{
+    static const question *const all[] = {&team, &degree, &refund};
+    lm *l = open_or_skip(TINY);
+    sched *s;
+    st_err err = {0};
+    (void)state;
+    if (!l)
+        return;
+    assert_int_equal(lm_sched(l, NULL, &s, &err), 0);
+    ask_base *b = base_of(l, story);
+    ask *asks[3];
+    order_run runs[3][2] = {{{0}}};
+    for (size_t i = 0; i < 3; i++)
+        asks[i] = ask_of(b, all[i]);
+    for (size_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < asks[i]->n_orders; k++) {
+            runs[i][k].base = b;
+            order_submit(s, asks[i], k, &runs[i][k]);
+            while (i == 0 && k == 0 && sched_step(s))
+                continue;
+        }
+    }
+    while (sched_step(s))
+        continue;
+    for (size_t i = 0; i < 3; i++) {
+        double alone[ASK_MAX_ORDERS * 8];
+        score(l, b, asks[i], alone);
+        for (uint32_t k = 0; k < asks[i]->n_orders; k++) {
+            assert_true(runs[i][k].done);
+            if (i + k > 0)
+                assert_true(runs[i][k].n_cached >= ask_base_tokens(b));
+            assert_memory_equal(runs[i][k].logp, alone + k * asks[i]->n_replies,
+                                asks[i]->n_replies * sizeof(double));
+        }
+        ask_free(asks[i]);
+    }
+    ask_base_free(b);
+    lm_close(l);
+}
+
 /* ---- what cannot be asked ---- */
 
 static void odd_questions_are_refused(void **state)
@@ -463,6 +544,7 @@ int main(void)
         cmocka_unit_test(questions_are_apart),
         cmocka_unit_test(answers_sum_to_one),
         cmocka_unit_test(reversed_options_give_the_same),
+        cmocka_unit_test(questions_start_where_the_text_ends),
         cmocka_unit_test(odd_questions_are_refused),
         cmocka_unit_test(memory_may_run_out),
     };

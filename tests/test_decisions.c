@@ -267,6 +267,100 @@ static void requests_are_refused_in_their_dialect(void **state)
     assert_int_equal(served_stop(&s, SIGTERM), 0);
 }
 
+/* The keys of a request, in each dialect. */
+static void keys_are_asked_for_in_the_dialect(void **state)
+{
+    static const char jev[] =
+        "{\"model\":\"m\",\"state\":\"x\",\"questions\":{\"q\":{\"type\":\"noul\"}}}";
+    char file[64], line[256], named[80];
+    served s;
+    (void)state;
+    if (!model[0])
+        skip();
+    snprintf(file, sizeof file, "/tmp/stint-decide-keys-%d", (int)getpid());
+    snprintf(named, sizeof named, "m=%s", model);
+    snprintf(line, sizeof line, "'%s' key new --api-keys '%s' --name a >/dev/null",
+             getenv("STINT_EXE"), file);
+    assert_int_equal(system(line), 0);
+    served_start(&s, (const char *const[]){"--api-keys", file, "--model", named, NULL});
+    refused(&s, TYPESAFE, jev, 403, "detail.error_type", "authentication_error",
+            "error.code", "");
+    refused(&s, OPENAI, jev, 401, "error.code", "invalid_api_key", "error.type",
+            "invalid_request_error");
+    answer a = ask_once(s.port, "POST", TYPESAFE, "authorization: Bearer sk-no\r\n", jev);
+    assert_int_equal(a.status, 401);
+    assert_string_equal(answer_text(&a, "detail.error_type"), "authentication_error");
+    answer_done(&a);
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+    unlink(file);
+}
+
+/* A body of n predicates. */
+static void many_questions(st_buf *body, int n)
+{
+    st_buf_init(body, 1 << 20);
+    st_buf_str(body, "{\"model\":\"m\",\"input\":\"" STORY "\",\"questions\":[");
+    for (int i = 0; i < n; i++)
+        st_buf_fmt(body, "%s{\"type\":\"predicate\",\"instructions\":\"Number %d?\"}",
+                   i ? "," : "", i);
+    st_buf_str(body, "]}");
+}
+
+static void time_runs_out_in_the_dialect(void **state)
+{
+    static const char soon[] = "x-stint-deadline-ms: 1\r\n";
+    served s;
+    st_buf body;
+    (void)state;
+    start(&s, model);
+    many_questions(&body, 400);
+    answer a = ask_once(s.port, "POST", OPENAI, soon, body.data);
+    assert_int_equal(a.status, 504);
+    assert_string_equal(answer_text(&a, "error.code"), "deadline_exceeded");
+    answer_done(&a);
+    a = ask_once(s.port, "POST", TYPESAFE, soon, JEV);
+    if (a.status != 200) { /* it may be done by then */
+        assert_int_equal(a.status, 504);
+        assert_string_equal(answer_text(&a, "detail.error_type"), "timeout_error");
+    }
+    answer_done(&a);
+    st_buf_done(&body);
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+}
+
+static bool is_running(const served *s)
+{
+    answer a = ask_once(s->port, "GET", "/metrics", NULL, NULL);
+    const char *at = a.body ? strstr(a.body, "\nstint_work_running ") : NULL;
+    bool some = at && strtod(strchr(at, ' '), NULL) > 0;
+    answer_done(&a);
+    return some;
+}
+
+/* A request that was accepted is answered whole, though the server is told to end. */
+static void what_was_accepted_is_finished(void **state)
+{
+    served s;
+    st_buf body;
+    (void)state;
+    start(&s, model);
+    many_questions(&body, 400);
+    client c = client_open(s.port);
+    assert_true(client_ask(&c, "POST", OPENAI, NULL, body.data));
+    for (int i = 0; i < 200 && !is_running(&s); i++)
+        served_pause();
+    assert_int_equal(kill(s.pid, SIGTERM), 0);
+    answer a = client_answer_read(&c, true);
+    if (a.status != 200)
+        fail_msg("%d %s", a.status, a.body);
+    assert_int_equal(json_array_size(answer_at(&a, "answers")), 400);
+    answer_done(&a);
+    client_close(&c);
+    st_buf_done(&body);
+    assert_int_equal(served_wait(&s), 0);
+    unlink(s.log);
+}
+
 /* A client that hangs up takes its questions with it: others are served at once, and the
  * server ends when it is told. */
 static void who_hangs_up_is_let_go(void **state)
@@ -275,12 +369,7 @@ static void who_hangs_up_is_let_go(void **state)
     st_buf body;
     (void)state;
     start(&s, model);
-    st_buf_init(&body, 1 << 20);
-    st_buf_str(&body, "{\"model\":\"m\",\"input\":\"" STORY "\",\"questions\":[");
-    for (int i = 0; i < 400; i++)
-        st_buf_fmt(&body, "%s{\"type\":\"predicate\",\"instructions\":\"Number %d?\"}",
-                   i ? "," : "", i);
-    st_buf_str(&body, "]}");
+    many_questions(&body, 400);
     for (int i = 0; i < 3; i++) {
         client c = client_open(s.port);
         assert_true(client_ask(&c, "POST", OPENAI, NULL, body.data));
@@ -306,6 +395,9 @@ int main(void)
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(a_tasks_own_question_is_the_tasks),
         cmocka_unit_test(requests_are_refused_in_their_dialect),
+        cmocka_unit_test(keys_are_asked_for_in_the_dialect),
+        cmocka_unit_test(time_runs_out_in_the_dialect),
+        cmocka_unit_test(what_was_accepted_is_finished),
         cmocka_unit_test(who_hangs_up_is_let_go),
     };
     return cmocka_run_group_tests(tests, files_make, files_drop);
