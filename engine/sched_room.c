@@ -162,8 +162,8 @@ static bool sequence_get(sched *s, req *r)
         if (!push_out(s, r))
             return false;
     sequence_fill(s, r);
-    if (!pages_suffice(s,
-                       r)) /* a page that is shared in part is held twice for a while */
+    /* a page that is shared in part is held twice for a while */
+    if (!pages_suffice(s, r))
         seq_truncate(r->s, r->s->len - r->s->len % KV_PAGE_TOKENS);
     while (!pages_suffice(s, r)) {
         if (!push_out(s, r)) {
