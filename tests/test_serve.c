@@ -149,6 +149,47 @@ static void bodies(void **state)
     assert_int_equal(served_stop(&s, SIGTERM), 0);
 }
 
+/* A body that is too large to be read on the net thread goes the same way. */
+static void large_bodies(void **state)
+{
+    enum { LARGE = 200000 };
+    static char body[LARGE + 200];
+    served s;
+    answer a;
+    (void)state;
+    needs_model();
+    served_start(&s, (const char *const[]){"--model", model, NULL});
+    int n =
+        snprintf(body, sizeof body, "{\"messages\":[{\"role\":\"user\",\"content\":\"");
+    memset(body + n, 'x', LARGE);
+    memcpy(body + n + LARGE, "\"}]}", 5);
+    a = ask_once(s.port, "POST", "/v1/chat/completions", NULL, body);
+    error_is(&a, 400, "context_length_exceeded");
+    memcpy(body + n + LARGE, "\"}]]", 5);
+    a = ask_once(s.port, "POST", "/v1/chat/completions", NULL, body);
+    error_is(&a, 400, "invalid_json");
+    memcpy(body + n + LARGE, "\"}],\"mesages\":1}", 17);
+    a = ask_once(s.port, "POST", "/v1/chat/completions", NULL, body);
+    error_is(&a, 400, "unknown_parameter");
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+}
+
+/* Who comes before all is loaded waits for it. */
+static void early_calls_wait(void **state)
+{
+    served s;
+    answer a;
+    (void)state;
+    needs_model();
+    served_spawn(&s, (const char *const[]){"--model", model, NULL});
+    served_wait_port(&s);
+    a = ask_once(s.port, "GET", "/v1/models", NULL, NULL);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(json_array_size(answer_at(&a, "data")), 1);
+    answer_done(&a);
+    assert_int_equal(served_stop(&s, SIGTERM), 0);
+}
+
 static void hosts_and_addresses(void **state)
 {
     served s;
@@ -354,6 +395,8 @@ int main(void)
         cmocka_unit_test(health_and_models),
         cmocka_unit_test(routes_and_methods),
         cmocka_unit_test(bodies),
+        cmocka_unit_test(large_bodies),
+        cmocka_unit_test(early_calls_wait),
         cmocka_unit_test(hosts_and_addresses),
         cmocka_unit_test(loads_are_kept),
         cmocka_unit_test(damaged_data),

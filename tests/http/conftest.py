@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 EXE = os.environ["STINT_EXE"]
 CACHE = Path(os.environ["HTTP_TESTS_CACHE"])
@@ -83,6 +84,15 @@ def fitted(name):
         subprocess.run([EXE, "fit", "--no-readout", str(folder / "task.yaml")], check=True,
                        capture_output=True)
     return folder
+
+
+def contract_question():
+    """The question of examples/support as a request asks it: the fitted experts answer."""
+    task = yaml.safe_load((ROOT / "examples/support/task.yaml").read_text(encoding="utf-8"))
+    question = {"name": "team", **task["question"]}
+    if question.pop("abstain", False):
+        question["choices"].append({"value": "__none__"})
+    return question
 
 
 @pytest.fixture(scope="session")

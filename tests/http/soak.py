@@ -22,7 +22,9 @@ os.environ.setdefault("STINT_MODELS", os.path.join(ROOT, ".cache", "models"))
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 600
 CLIENTS = int(sys.argv[3]) if len(sys.argv) > 3 else 8
 sys.path.insert(0, HERE)
-from conftest import MODEL, Server, fitted  # noqa: E402
+from conftest import MODEL, Server, contract_question, fitted  # noqa: E402
+
+QUESTION = contract_question()
 
 WORDS = "parcel invoice refund angry late broken where when order login card twice".split()
 
@@ -55,7 +57,9 @@ def decision(draw):
 
 
 def task(draw):
-    return "/v1/tasks/support", {"input": text(draw)}, 200
+    """The task's own question: its fitted experts answer."""
+    return "/v1/decisions", {"model": "support", "input": text(draw),
+                             "questions": [QUESTION]}, 200
 
 
 def vector(draw):
@@ -106,7 +110,7 @@ class Client(threading.Thread):
 
 def main():
     server = Server("--model", MODEL, "--model", "all-minilm-l6-v2", "--task",
-                    str(fitted("support")), "--log-level", "error")
+                    str(fitted("support")))
     until = time.monotonic() + SECONDS
     clients = [Client(server, i, until) for i in range(CLIENTS)]
     for c in clients:

@@ -7,26 +7,20 @@ import sys
 import time
 
 import pytest
-import yaml
-from conftest import (EXE, MODEL, MODELS, ROOT, SHARED, Server, find_program,
-                      status_of)
+from conftest import (EXE, MODEL, MODELS, SHARED, Server, contract_question,
+                      find_program, status_of)
 
 HEADERS = {"Content-Type": "application/json"}
 
 
-def contract_question():
-    """The question of examples/support, as a request asks it: the fitted experts answer."""
-    task = yaml.safe_load((ROOT / "examples/support/task.yaml").read_text(encoding="utf-8"))
-    question = task["question"]
-    if question.pop("abstain", False):
-        question["choices"].append({"value": "__none__"})
+def task_body():
     return {"model": "support", "input": "my parcel never came",
-            "questions": [{"name": "team", **question}]}
+            "questions": [contract_question()]}
 
 
 def test_a_fitted_task_decides(server):
     status, text = status_of(server.url + "/v1/decisions",
-                             json.dumps(contract_question()).encode(), HEADERS)
+                             json.dumps(task_body()).encode(), HEADERS)
     assert status == 200, text
     got = json.loads(text)
     assert got["answers"][0]["choice"] in ("order_status", "delivery_problem")
@@ -61,7 +55,7 @@ def test_wrk_health(server, tmp_path):
 
 
 def test_wrk_decisions(server, tmp_path):
-    body = json.dumps(contract_question())
+    body = json.dumps(task_body())
     assert wrk(server, "/v1/decisions", tmp_path, body) > 0
 
 
