@@ -177,6 +177,15 @@ static uint32_t plan_made(sched *s, uint32_t *ret_more)
     return n;
 }
 
+/* Has a request that was planned ended meanwhile?  Then its place may be another's. */
+static bool is_over(sched *s, uint32_t at, sched_id id)
+{
+    pthread_mutex_lock(&s->lock);
+    bool over = s->ids[at] != id;
+    pthread_mutex_unlock(&s->lock);
+    return over;
+}
+
 /* Bulk's turn came to a request and no other of bulk is live: it keeps its place or,
  * where it found no room, is the next to enter. */
 static void bulk_see(sched *s, uint32_t at, bool full)
@@ -227,9 +236,11 @@ static uint32_t plan(sched *s)
         uint32_t at = flow_next(s, !full);
         if (at == NO_REQ)
             break;
+        sched_id id = s->reqs[at].id;
         bool is_live = s->reqs[at].s;
         uint32_t n = is_live ? plan_live(s, at, room) : plan_waiting(s, at, room, &full);
-        bulk_see(s, at, full);
+        if (!is_over(s, at, id))
+            bulk_see(s, at, full);
         full = full || (is_live && n == 0); /* who gave way does not come back at once */
         more += n;
         room -= n < room ? n : room;
