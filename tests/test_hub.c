@@ -308,6 +308,58 @@ static void what_changes_meanwhile_fails_nobody(void **state)
         many_threads(true, 40);
 }
 
+/* --- turns */
+
+typedef struct mark {
+    counted *ended;
+    uint32_t place; /* how many had ended when it did */
+} mark;
+
+static void mark_ended(void *arg, const sched_result *r)
+{
+    mark *m = arg;
+    assert_int_equal(r->end, SCHED_END_LENGTH);
+    pthread_mutex_lock(&m->ended->lock);
+    m->place = m->ended->n++;
+    pthread_cond_signal(&m->ended->came);
+    pthread_mutex_unlock(&m->ended->lock);
+}
+
+/* Much work for one model, some tokens of the other: these do not wait for all of it. */
+static void no_model_waits_for_another_to_be_done(void **state)
+{
+    enum { LONG = 24, SHORT = 2 };
+    static const int32_t ids[] = {1, 2, 3, 4};
+    counted ended = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+    mark marks[LONG + SHORT];
+    (void)state;
+    if (!files_here())
+        return;
+    hub *h = hub_of(&small);
+    load(h, "long", LLAMA);
+    load(h, "short", LLAMA_Q4);
+    hub_use *uses[] = {find(h, "long"), find(h, "short")};
+    for (uint32_t i = 0; i < LONG + SHORT; i++) {
+        sched_id id;
+        bool is_short = i >= LONG;
+        marks[i] = (mark){&ended, 0};
+        const sched_request ask = {
+            .tokens = ids,
+            .n = ST_COUNT(ids),
+            .key = i,
+            .generate = {.how = SAMPLER_GREEDY, .max_new = is_short ? 2 : 200},
+            .done = mark_ended,
+            .arg = &marks[i]};
+        assert_int_equal(hub_submit(uses[is_short], &ask, &id, NULL), 0);
+    }
+    ended_wait(&ended, LONG + SHORT);
+    for (uint32_t i = LONG; i < LONG + SHORT; i++)
+        assert_true(marks[i].place < LONG);
+    hub_done(uses[0]);
+    hub_done(uses[1]);
+    hub_free(h);
+}
+
 /* --- the end */
 
 static void what_was_accepted_is_finished(void **state)
@@ -449,6 +501,7 @@ int main(void)
         cmocka_unit_test(the_budget_refuses_by_size),
         cmocka_unit_test(two_models_in_turn_change_no_byte),
         cmocka_unit_test(what_changes_meanwhile_fails_nobody),
+        cmocka_unit_test(no_model_waits_for_another_to_be_done),
         cmocka_unit_test(what_was_accepted_is_finished),
         cmocka_unit_test(the_end_cancels_what_is_left),
         cmocka_unit_test(memory_runs_out),
