@@ -97,6 +97,39 @@ static void every_command_helps(void **state)
     }
 }
 
+static void keys(void **state)
+{
+    char folder[] = "/tmp/stint-program-XXXXXX";
+    char words[256];
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(words, sizeof words, "key new --api-keys %s/keys --name ci --expires 2d",
+             folder);
+    assert_int_equal(stint(words), 0);
+    says("sk-stint-");
+    assert_int_equal(strlen(output), 53); /* with its line's end */
+    assert_int_equal(stint(words), 2);
+    says("there is a key 'ci' already");
+    snprintf(words, sizeof words, "key list --api-keys %s/keys", folder);
+    assert_int_equal(stint(words), 0);
+    says("ci                       client  made 20");
+    snprintf(words, sizeof words, "key list --api-keys %s/keys --role admin", folder);
+    assert_int_equal(stint(words), 2);
+    says("--role says nothing to list");
+    snprintf(words, sizeof words, "key revoke --api-keys %s/keys --name ci", folder);
+    assert_int_equal(stint(words), 0);
+    assert_int_equal(stint(words), 7);
+    says("no key 'ci'");
+    assert_int_equal(stint("key new --api-keys k --name a --expires soon"), 2);
+    says("expected 2027-01-31");
+    assert_int_equal(stint("key new --name a"), 2);
+    assert_int_equal(stint("key forge --api-keys k"), 2);
+    says("expected new, list or revoke");
+    snprintf(words, sizeof words, "%s/keys", folder);
+    unlink(words);
+    rmdir(folder);
+}
+
 static void inspect_gguf(void **state)
 {
     (void)state;
@@ -540,6 +573,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(help_and_mistakes),
         cmocka_unit_test(every_command_helps),
+        cmocka_unit_test(keys),
         cmocka_unit_test(inspect_gguf),
         cmocka_unit_test(inspect_json),
         cmocka_unit_test(inspect_safetensors),
