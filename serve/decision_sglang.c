@@ -171,6 +171,8 @@ static void options_read(decision_question *q, const json_t *list, const char *a
         const json_t *value = json_is_string(item) ? item : json_object_get(item, "name");
         param_index(place, at, i);
         decision_fits(value, DECISION_MAX_LABEL, place, out);
+        if (json_string_length(value) == 0)
+            problems_add(out, PROBLEM_VALUE, place, "needs words");
         label_fits(json_object_get(item, "description"), place, "description", out);
         to[i].value = json_string_value(value);
         to[i].description = body_text(item, "description", NULL);

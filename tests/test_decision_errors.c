@@ -278,6 +278,8 @@ static const row openai_rows[] = {
      "questions[0].options[1]", "invalid_value"},
     {ASK("{\"id\":\"a\",\"question\":\"x\",\"levels\":[\"b\",1]}"),
      "questions[0].levels[1]", "invalid_type"},
+    {ASK("{\"id\":\"a\",\"question\":\"x\",\"levels\":[\"b\",\"\"]}"),
+     "questions[0].levels[1]", "invalid_value"},
     {ASK("{\"id\":\"a\",\"question\":\"x\",\"yes_no\":true},{\"id\":\"a\",\"question\":"
          "\"x\",\"yes_no\":true}"),
      "questions[1].id", "invalid_value"},
