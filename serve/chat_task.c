@@ -3,15 +3,14 @@
 
 #include "base/mem.h"
 #include "serve/chat_answer.h"
+#include "serve/stint_extra.h"
 #include "serve/talk_json.h"
 #include <string.h>
 
 typedef struct asked { /* an answer on its way */
     talk *t;
     char *content; /* owned */
-    const char *route;
-    double p;               /* of the option; -1: none */
-    bool checked, accepted; /* by the contract's checks */
+    json_t *stint; /* who answered */
     char version[80];
     uint32_t n_prompt, n_cached, n_new;
     atomic_uint left; /* of asking and of its answer */
@@ -51,20 +50,10 @@ static void asked_free(asked *a)
 {
     talk *t = a->t;
     pthread_mutex_destroy(&a->lock);
+    json_decref(a->stint);
     st_free(a->content);
     st_free(a);
     talk_free(t);
-}
-
-static json_t *stint_json(const asked *a)
-{
-    json_t *stint = json_pack("{s:s, s:s, s:s}", "task", a->t->model, "version",
-                              a->version, "route", a->route);
-    if (a->p >= 0)
-        stint = talk_with(stint, "p", json_real(a->p));
-    if (a->checked)
-        stint = talk_with(stint, "accepted", json_boolean(a->accepted));
-    return stint;
 }
 
 static json_t *usage_json(const asked *a)
@@ -81,7 +70,7 @@ static json_t *chunk_json(const asked *a, json_t *choices, bool usage)
     return json_pack("{s:s, s:s, s:I, s:s, s:o, s:o, s:o}", "id", t->id, "object",
                      "chat.completion.chunk", "created", (json_int_t)t->created, "model",
                      t->model, "choices", choices, "usage",
-                     usage ? usage_json(a) : json_null(), "stint", stint_json(a));
+                     usage ? usage_json(a) : json_null(), "stint", json_incref(a->stint));
 }
 
 static void stream(asked *a)
@@ -120,7 +109,7 @@ static void reply(asked *a)
                   (json_int_t)t->created, "model", t->model, "choices", "index", 0,
                   "message", "role", "assistant", "content", a->content, "refusal",
                   "logprobs", "finish_reason", "stop", "usage", usage_json(a), "stint",
-                  stint_json(a)));
+                  json_incref(a->stint)));
 }
 
 static void id_set(asked *a, uint64_t id)
@@ -177,10 +166,8 @@ static void decided_take(asked *a, const hub_answer *got)
         return;
     }
     a->content = st_strdup(k->question.options[d->answer].value);
-    a->route = task_route_name(d->route);
-    a->p = d->confidence;
     call_add_decision(a->t->c, a->t->model, got->version, a->content ? a->content : "",
-                      a->route, d->confidence);
+                      stint_route(got), d->confidence);
 }
 
 static void written_take(asked *a, const hub_answer *got)
@@ -191,10 +178,6 @@ static void written_take(asked *a, const hub_answer *got)
         return;
     }
     a->content = w->text ? st_strdup(w->text) : st_dup(w->output, w->len);
-    a->route = w->n_shots > 0 ? "few-shot" : "zero-shot";
-    a->p = -1;
-    a->checked = true;
-    a->accepted = w->n_faults == 0;
     a->n_prompt = w->n_prompt;
     a->n_cached = w->n_cached;
     a->n_new = w->n_tokens;
@@ -219,6 +202,8 @@ static void task_done(void *arg, const hub_answer *got, const st_err *why)
             decided_take(a, got);
         else
             written_take(a, got);
+        if (a->content && !(a->stint = stint_extra(a->t->use, got)))
+            a->t->wrong.out_of_memory = true;
     }
     leave(a);
 }
@@ -231,7 +216,6 @@ void chat_task(talk *t)
     if (talk_refuse(t))
         return;
     a->t = t;
-    a->route = "";
     pthread_mutex_init(&a->lock, NULL);
     const hub_ask ask = {.text = t->input.data,
                          .len = t->input.len,

@@ -52,7 +52,8 @@ static bool put_decided(json_t *o, const hub_use *u, const hub_answer *answer)
 static bool put_written(json_t *o, const hub_use *u, const extract_answer *a)
 {
     return put(o, "calibrated", json_boolean(extraction_fitted(hub_use_extraction(u)))) &&
-           put(o, "examples", json_integer(a->n_shots));
+           put(o, "examples", json_integer(a->n_shots)) &&
+           put(o, "accepted", json_boolean(a->n_faults == 0));
 }
 
 const char *stint_route(const hub_answer *answer)
@@ -91,6 +92,7 @@ const member stint_extra_members[] = {
      .about = "Each fitted expert's own probabilities."},
     {"rule", MEMBER_INTEGER, .about = "The rule that answered, from 1."},
     {"examples", MEMBER_INTEGER, .about = "That the model was shown."},
+    {"accepted", MEMBER_BOOL, .about = "All checks of what was written hold."},
     {"truncated", MEMBER_BOOL, .about = "The middle of the input was left out."},
     {0},
 };

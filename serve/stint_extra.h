@@ -9,6 +9,7 @@
  *   experts                each fitted expert's own distribution
  *   rule                   which one answered, from 1
  *   examples               of what is written: how many were shown
+ *   accepted               and whether all checks hold
  *   truncated              the middle of the input was left out
  *
  * Members that do not apply are not there.
