@@ -79,7 +79,8 @@ struct engine {
     model_span *spans;
     piece *pieces;
     uint32_t *rows;
-    float *hidden; /* [max_batch, n_embd] */
+    uint32_t *order; /* [max_seqs] of the items of a step */
+    float *hidden;   /* [max_batch, n_embd] */
     head_row head_rows[HEAD_ROWS];
     uint32_t n_head_rows;
     float *head_hidden;  /* [HEAD_ROWS, n_embd] their final states */

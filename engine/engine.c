@@ -111,6 +111,7 @@ static int scratch_make(engine *e)
     e->spans = st_alloc_n(n, sizeof *e->spans);
     e->pieces = st_alloc_n(n, sizeof *e->pieces);
     e->rows = st_alloc_n(n, sizeof *e->rows);
+    e->order = st_alloc_n(e->max_seqs, sizeof *e->order);
     e->hidden = st_aligned_n(hidden, sizeof *e->hidden);
     e->head_hidden =
         st_aligned_n((size_t)HEAD_ROWS * info->n_embd, sizeof *e->head_hidden);
@@ -120,8 +121,9 @@ static int scratch_make(engine *e)
     e->parts = st_alloc_n(HEAD_ROWS * chunks, sizeof *e->parts);
     e->likely = st_alloc_n(HEAD_ROWS * chunks * STEP_MAX_LIKELY, sizeof *e->likely);
     e->sums = st_alloc_n(states, sizeof *e->sums);
-    bool ok = e->spans && e->pieces && e->rows && e->hidden && e->head_hidden &&
-              e->logits && e->few && e->few_logits && e->parts && e->likely && e->sums;
+    bool ok = e->spans && e->pieces && e->rows && e->order && e->hidden &&
+              e->head_hidden && e->logits && e->few && e->few_logits && e->parts &&
+              e->likely && e->sums;
     return ok ? 0 : ST_ENOMEM;
 }
 
@@ -168,6 +170,7 @@ void engine_free(engine *e)
     st_free(e->logits);
     st_free(e->head_hidden);
     st_free(e->hidden);
+    st_free(e->order);
     st_free(e->rows);
     st_free(e->pieces);
     st_free(e->spans);

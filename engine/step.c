@@ -226,13 +226,30 @@ static bool piece_add(engine *e, const step_item *it, pass *p)
     return true;
 }
 
+/* Items with the same adapter come one after the other: its factors are read once for all
+ * of their tokens.  There are no more items than sequences. */
+static void items_order(engine *e, const step_item *items, uint32_t n_items)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_items; i++) {
+        const adapter *a = items[i].s->adapter;
+        bool had = false;
+        for (uint32_t k = 0; a && k < n && !had; k++)
+            had = items[e->order[k]].s->adapter == a;
+        for (uint32_t k = i; k < (a ? n_items : i + 1) && !had; k++)
+            if (items[k].s->adapter == a)
+                e->order[n++] = k;
+    }
+}
+
 /* Run passes until every item is done. */
 static int passes_run(engine *e, const step_item *items, uint32_t n_items, st_err *err)
 {
+    items_order(e, items, n_items);
     for (;;) {
         pass p = {0};
         for (uint32_t i = 0; i < n_items && p.n_tokens < e->max_batch; i++)
-            while (piece_add(e, &items[i], &p))
+            while (piece_add(e, &items[e->order[i]], &p))
                 continue;
         if (p.n_pieces == 0)
             return 0;

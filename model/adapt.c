@@ -52,21 +52,35 @@ static kmat panels_of(const kmat *w, uint32_t panel0)
                   .data = (const unsigned char *)w->data + panel0 * panel_bytes};
 }
 
+/* low = scale * A x for n rows; `folded` is room for fold * fold of
+ * their ranks. */
+static void low_run(const kern *k, const low_rank *lr, const float *x, uint32_t n,
+                    float *low, float *folded)
+{
+    const kact in = {.n = n * lr->fold, .cols = lr->a.cols, .x = x};
+    const uint32_t rank = lr->rank, fold = lr->fold;
+    k->matmul(&lr->a, &in, 0, kmat_panels(&lr->a), folded, lr->a.rows);
+    for (uint32_t t = 0; t < n; t++)
+        for (uint32_t r = 0; r < rank; r++) {
+            const float *from = folded + (size_t)t * fold * lr->a.rows + r;
+            float sum = *from;
+            for (uint32_t f = 1; f < fold; f++)
+                sum += from[(size_t)f * (lr->a.rows + rank)];
+            low[(size_t)t * rank + r] = lr->scale * sum;
+        }
+}
+
 static void tile_run(const adapt_job *job, const adapt_tile *t, const adapt_part *part,
                      float *scratch)
 {
     const kern *k = job->p->m->kern;
     size_t il = (size_t)(job->p->layer - job->p->m->layers);
     const low_rank *lr = &t->adapter->layers[il].slots[part->slot];
-    const kact x = {
-        .n = t->n, .cols = lr->a.cols, .x = part->x + (size_t)t->row0 * lr->a.cols};
-    const kact low = {.n = t->n, .cols = lr->a.rows, .x = scratch};
-    float *out = scratch + (size_t)t->n * lr->a.rows;
+    const kact low = {.n = t->n, .cols = lr->rank, .x = scratch};
+    float *out = scratch + (size_t)t->n * lr->rank;
     if (!lr->a.data)
         return;
-    k->matmul(&lr->a, &x, 0, kmat_panels(&lr->a), scratch, lr->a.rows);
-    for (size_t i = 0; i < (size_t)t->n * lr->a.rows; i++)
-        scratch[i] *= lr->scale;
+    low_run(k, lr, part->x + (size_t)t->row0 * lr->fold * lr->a.cols, t->n, scratch, out);
     for (uint32_t panel = 0; panel < kmat_panels(&lr->b); panel += PANELS) {
         const kmat b = panels_of(&lr->b, panel);
         k->matmul(&b, &low, 0, kmat_panels(&b), out, b.rows);

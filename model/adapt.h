@@ -18,9 +18,15 @@ typedef enum adapt_slot {
     ADAPT_SLOTS,
 } adapt_slot;
 
+/* A of a low rank would fill few lanes of a panel: it is folded, so that a row of it is
+ * `fold` rows of a, of which row f * rank + r holds the f-th part of A's row r.  Then the
+ * parts of a row of x are tokens, and A x is the sum of a's rows f * rank + r for the
+ * f-th of them. */
 typedef struct low_rank {
-    kmat a; /* a.data NULL: not adapted */
-    kmat b;
+    kmat a; /* [fold * rank, columns / fold]; a.data NULL: not adapted */
+    kmat b; /* [rows, rank] */
+    uint32_t rank;
+    uint32_t fold;
     float scale;
 } low_rank;
 

@@ -68,10 +68,22 @@ static int shape_check(const lora_pair *p, const kmat *w, st_err *err)
                       (unsigned long long)p->a.cols, w->rows, w->cols);
 }
 
-static int factor_place(const lora_factor *f, kmat *ret, size_t *bytes, st_err *err)
+/* The most parts, a power of two, whose rows fit a panel. */
+static uint32_t fold_of(const lora_factor *a)
+{
+    uint32_t fold = 1;
+    while (2 * fold * a->rows <= KERN_PANEL && a->cols % (2 * fold) == 0)
+        fold *= 2;
+    return fold;
+}
+
+static int factor_place(const lora_factor *f, uint32_t fold, kmat *ret, size_t *bytes,
+                        st_err *err)
 {
     size_t n, end;
-    *ret = (kmat){.type = f->type, .rows = (uint32_t)f->rows, .cols = (uint32_t)f->cols};
+    *ret = (kmat){.type = f->type,
+                  .rows = (uint32_t)f->rows * fold,
+                  .cols = (uint32_t)f->cols / fold};
     if (!kmat_bytes(ret->type, ret->rows, ret->cols, &n) || !st_add_ok(*bytes, n, &end) ||
         !st_add_ok(end, ALIGN - 1, &end))
         return st_err_set(err, ST_EFORMAT, "a factor larger than the address space");
@@ -92,16 +104,19 @@ static int pair_bind(adapter *a, const lora_pair *p, low_rank **ret, st_err *err
                           "can be adapted",
                           p->tensor);
     low_rank *lr = &a->layers[il].slots[slot];
-    if (lr->a.rows > 0)
+    if (lr->rank > 0)
         return st_err_set(err, ST_EFORMAT, "tensor '%s' is adapted twice", p->tensor);
     int rc = shape_check(p, w, err);
+    if (rc < 0)
+        return rc;
+    lr->rank = (uint32_t)p->a.rows;
+    lr->fold = fold_of(&p->a);
+    rc = factor_place(&p->a, lr->fold, &lr->a, &a->info.bytes, err);
     if (rc == 0)
-        rc = factor_place(&p->a, &lr->a, &a->info.bytes, err);
-    if (rc == 0)
-        rc = factor_place(&p->b, &lr->b, &a->info.bytes, err);
+        rc = factor_place(&p->b, 1, &lr->b, &a->info.bytes, err);
     a->info.n_adapted++;
-    if (rc == 0 && a->info.max_rank < lr->a.rows)
-        a->info.max_rank = lr->a.rows;
+    if (a->info.max_rank < lr->rank)
+        a->info.max_rank = lr->rank;
     *ret = lr;
     return rc;
 }
@@ -131,21 +146,30 @@ static bool is_paired(const adapter *a, const lora *file, const low_rank *lr,
            (lr == &slots[ADAPT_Q] || lr == &slots[ADAPT_K]);
 }
 
-static int factor_pack(const lora_factor *f, kmat *w, uint32_t dim, unsigned char *room,
-                       st_err *err)
+/* Row f * rank + r of the folded matrix is the f-th part of row r. */
+static void rows_fold(const unsigned char *from, uint32_t rank, uint32_t fold,
+                      size_t part_bytes, unsigned char *to)
 {
-    unsigned char *moved = NULL;
+    for (uint32_t f = 0; f < fold; f++)
+        for (uint32_t r = 0; r < rank; r++)
+            memcpy(to + ((size_t)f * rank + r) * part_bytes,
+                   from + ((size_t)r * fold + f) * part_bytes, part_bytes);
+}
+
+/* How the rows of a factor are moved: `dim` > 0: paired; fold > 1: folded. */
+static int factor_pack(const lora_factor *f, kmat *w, uint32_t dim, uint32_t fold,
+                       unsigned char *room, st_err *err)
+{
     size_t row_bytes = 0;
-    const void *data = f->data;
-    if (dim > 0) {
-        bool ok = st_dtype_size(w->type, w->cols, &row_bytes);
-        moved = ok ? st_alloc_n(w->rows, row_bytes) : NULL;
-        if (!moved)
-            return st_err_set(err, ST_ENOMEM, "out of memory for an adapter");
-        rows_pair(data, w->rows, dim, row_bytes, moved);
-        data = moved;
-    }
-    kmat_pack(w, data, room, 0, kmat_panels(w));
+    bool ok = st_dtype_size(w->type, w->cols, &row_bytes);
+    unsigned char *moved = ok ? st_alloc_n(w->rows, row_bytes) : NULL;
+    if (!moved)
+        return st_err_set(err, ST_ENOMEM, "out of memory for an adapter");
+    if (dim > 0)
+        rows_pair(f->data, w->rows, dim, row_bytes, moved);
+    else
+        rows_fold(f->data, w->rows / fold, fold, row_bytes, moved);
+    kmat_pack(w, moved, room, 0, kmat_panels(w));
     w->data = room;
     st_free(moved);
     return 0;
@@ -175,10 +199,10 @@ static int pairs_load(adapter *a, const lora *file, float scale, st_err *err)
         uint32_t dim;
         bool paired = is_paired(a, file, lr, &dim);
         lr->scale = (float)p->scale * scale;
-        rc = factor_pack(&p->a, &lr->a, 0, room, err);
+        rc = factor_pack(&p->a, &lr->a, 0, lr->fold, room, err);
         room = room_next(room, &lr->a);
         if (rc == 0)
-            rc = factor_pack(&p->b, &lr->b, paired ? dim : 0, room, err);
+            rc = factor_pack(&p->b, &lr->b, paired ? dim : 0, 1, room, err);
         room = room_next(room, &lr->b);
     }
     st_free(places);

@@ -71,6 +71,34 @@ GGUF = {
 }
 
 
+IS_LORA = [key("general.type", 8, text("adapter")), key("adapter.type", 8, text("lora")),
+           key("general.architecture", 8, text("llama")),
+           key("adapter.lora.alpha", 6, struct.pack("<f", 8))]
+
+
+def factors(name, rank_a, rank_b, kind=0):
+    """A [4 columns, rank] and B [rank, 3 rows] in a block of 96 bytes each."""
+    return [tensor(name + ".weight.lora_a", [4, rank_a], kind, 0),
+            tensor(name + ".weight.lora_b", [rank_b, 3], kind, 96)]
+
+
+LORA = {
+    "good": gguf(IS_LORA, factors("blk.0.attn_q", 6, 6), b"\1" * 192),
+    "half": gguf(IS_LORA, factors("blk.1.ffn_up", 6, 6, 1), b"\1" * 192),
+    "no-alpha": gguf(IS_LORA[:3], factors("blk.0.attn_q", 6, 6), b"\1" * 192),
+    "alpha-nan": gguf(IS_LORA[:3] + [key("adapter.lora.alpha", 6, b"\xff" * 4)],
+                      factors("blk.0.attn_q", 6, 6), b"\1" * 192),
+    "ranks": gguf(IS_LORA, factors("blk.0.attn_q", 6, 5), b"\1" * 192),
+    "one-factor": gguf(IS_LORA, factors("blk.0.attn_q", 6, 6)[:1], b"\1" * 96),
+    "integers": gguf(IS_LORA, factors("blk.0.attn_q", 6, 6, 24), b"\1" * 192),
+    "no-tensor": gguf(IS_LORA),
+    "no-adapter": gguf(IS_LORA[1:], factors("blk.0.attn_q", 6, 6), b"\1" * 192),
+    "unknown-key": gguf(IS_LORA + [key("adapter.alora.x", 4, struct.pack("<I", 1))],
+                        factors("blk.0.attn_q", 6, 6), b"\1" * 192),
+    "long-name": gguf(IS_LORA, factors("blk.0." + "x" * 200, 6, 6), b"\1" * 192),
+}
+
+
 def safet(header, data=b""):
     head = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(head)) + head + data
@@ -144,7 +172,8 @@ KEPT = {
 
 
 def main():
-    for folder, files in (("cache", KEPT), ("gguf", GGUF), ("safetensors", SAFET), ("tokenizer", VOCABS)):
+    for folder, files in (("cache", KEPT), ("gguf", GGUF), ("lora", LORA),
+                          ("safetensors", SAFET), ("tokenizer", VOCABS)):
         os.makedirs(os.path.join(HERE, folder), exist_ok=True)
         for name, data in files.items():
             with open(os.path.join(HERE, folder, name), "wb") as out:
