@@ -20,7 +20,7 @@ ALLOWED = {
     "engine": {"model", "tokenizer", "grammar", "kernels", "gguf"},
     "expert": {"engine", "template", "stats", "model", "tokenizer", "gguf", "kernels"},
     "task": {"expert", "engine", "grammar", "template", "stats", "model", "tokenizer", "gguf"},
-    "bench": {"engine", "model", "kernels", "grammar", "tokenizer"},
+    "bench": {"engine", "model", "kernels", "grammar", "tokenizer", "gguf"},
     "eval": {"task", "expert", "stats"},
     "serve": {"task", "expert", "engine", "grammar", "template", "stats", "model", "tokenizer",
               "net"},
