@@ -57,6 +57,8 @@ def test_wrk_health(server, tmp_path):
 def test_wrk_decisions(server, tmp_path):
     body = json.dumps(task_body())
     assert wrk(server, "/v1/decisions", tmp_path, body) > 0
+    body = json.dumps({"input": "my parcel never came"})
+    assert wrk(server, "/v1/tasks/support", tmp_path, body) > 0
 
 
 def counter(server, name):
