@@ -21,7 +21,7 @@ def test_schemathesis(server, tmp_path):
     run = subprocess.run(
         [os.path.join(os.path.dirname(sys.executable), "schemathesis"), "run",
          server.url + "/openapi.json", "--url", server.url, "--seed", "7",
-         "--max-examples", "10", "--phases", "examples,fuzzing",
+         "--max-examples", "6", "--phases", "examples,fuzzing",
          "--exclude-path-regex", "/v1/admin/.*", "--request-timeout", "20",
          "--generation-database", "none",
          "--checks", "not_a_server_error,status_code_conformance,"
