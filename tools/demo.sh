@@ -28,3 +28,11 @@ step "5. With a contract: checks after the model; examples and probabilities are
 "$stint" fit "$orders"
 step "6. Forty messages that nothing was fitted on: valid answers, F1 of fields, steps saved"
 "$stint" decide "$orders" --input examples/orders/golden.jsonl --report
+step "7. The same task over HTTP: its own question, then one that nobody had prepared"
+log=$(mktemp)
+"$stint" serve --task "$task" --model smollm2-135m-instruct --listen 127.0.0.1:0 2>"$log" &
+server=$!
+trap 'kill $server 2>/dev/null; rm -f "$log"' EXIT
+python3 tools/demo_ask.py "$log"
+kill $server
+wait $server # 0: nothing was cut
