@@ -26,7 +26,10 @@ def ask(base, path, body):
     request = urllib.request.Request(base + path, json.dumps(body).encode(),
                                      {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
-        print(json.dumps(json.load(answer), indent=1, ensure_ascii=False)[:1200])
+        told = json.load(answer)
+    told.get("probabilities", []).sort(key=lambda p: -p["probability"])
+    del told.get("probabilities", [])[3:]  # of thirteen
+    print(json.dumps(told, ensure_ascii=False), end="\n\n")
 
 
 def main():
