@@ -14,7 +14,7 @@
  *
  * Models are shared: two tasks and a wire that name the same file have one engine.
  *
- * Threads: as above.  Errors: ST_ENOTFOUND, ST_EBUSY (queue full: hub_retry_us),
+ * Threads: as above.  Errors: ST_ENOTFOUND, ST_EBUSY (queue full: hub_stats.retry_us),
  * ST_ELIMIT (memory budget; names what is loaded and its size), and those of lm, task,
  * adapter. */
 #ifndef SERVE_HUB_H
@@ -112,7 +112,9 @@ void hub_cancel(hub_use *u, sched_id id);
 ST_NODISCARD int hub_pin(hub_use *u, const int32_t *tokens, uint32_t n,
                          sched_prefix **ret_prefix, st_err *err);
 
-/* Call `fn` on the engine thread between two steps: where maskers are freed. */
+/* Call `fn` on the engine thread between two steps: where maskers are freed.  It cannot
+ * fail: where there is no memory to note it, it waits until it is done (on the engine
+ * thread: does it at once). */
 void hub_call(hub *h, void (*fn)(void *arg), void *arg);
 
 /* ---- work of a task ---- */
