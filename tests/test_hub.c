@@ -232,13 +232,14 @@ typedef struct changer {
 static void *changer_main(void *arg)
 {
     changer *c = arg;
-    for (; !atomic_load(&c->stop); c->n++) {
+    do {
         load(c->h, c->n % 2 ? "f32" : "q4", c->n % 2 ? LLAMA : LLAMA_Q4);
         load(c->h, "other", LLAMA_F16);
         hub_stats stats;
         hub_stats_get(c->h, &stats);
         assert_int_equal(hub_unload(c->h, "other", NULL), 0);
-    }
+        c->n++;
+    } while (!atomic_load(&c->stop));
     return NULL;
 }
 
