@@ -792,8 +792,10 @@ static void beginnings_are_remembered(void **state)
     sched_stats stats;
     sched_stats_get(l->sched, &stats);
     assert_true(all < one && stats.pages_pinned > 0);
-    assert_int_equal(lm_beginning(l, ids[0], engine_n_ctx(l->engine), &got, NULL),
+    int32_t *all_of_it = calloc(engine_n_ctx(l->engine), sizeof *all_of_it);
+    assert_int_equal(lm_beginning(l, all_of_it, engine_n_ctx(l->engine), &got, NULL),
                      ST_ELIMIT);
+    free(all_of_it);
 }
 
 int main(void)
