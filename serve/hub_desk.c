@@ -58,6 +58,7 @@ static void decided_end(hub_desk *d, desk_wait *w, uint32_t i, uint64_t start)
         .experts = d->experts && a->route == TASK_EXPERTS ? d->experts + i * e * k : NULL,
         .version = u->version,
         .queued_us = start - w->came_us,
+        .n_tokens = a->code || a->route == TASK_RULE ? 0 : w->n_tokens,
     };
     wait_end(w, &answer, NULL);
 }
@@ -366,6 +367,24 @@ static int ask_enter(hub_use *u, desk_wait *w, desk_flow *flow, uint64_t *ret_id
                            held);
 }
 
+/* Tokens of an input that goes in a batch; what is started tells its own. */
+static int input_count(const hub_use *u, const hub_ask *ask, uint32_t *ret_n, st_err *err)
+{
+    size_t most = 0;
+    bool batched = u->task && !task_is_async(u->task);
+    for (uint32_t i = 0; batched && i < u->n_cores; i++) {
+        tok_ids ids = {0};
+        int rc =
+            tok_encode(u->cores[i]->lm->tok, ask->text, ask->len, TOK_ADD, &ids, err);
+        most = ids.n > most ? ids.n : most;
+        tok_ids_done(&ids);
+        if (rc < 0)
+            return rc;
+    }
+    *ret_n = (uint32_t)most;
+    return 0;
+}
+
 int hub_ask_task(hub_use *u, const hub_ask *ask, uint64_t *ret_id, st_err *err)
 {
     size_t size;
@@ -375,10 +394,14 @@ int hub_ask_task(hub_use *u, const hub_ask *ask, uint64_t *ret_id, st_err *err)
         return st_err_set(err, ST_EINVAL, "an input has a class and a done callback");
     desk_wait *w = st_add_ok(sizeof *w + 1, ask->len, &size) ? st_alloc(size) : NULL;
     desk_flow *flow = st_alloc(sizeof *flow);
-    int rc = w && flow ? hub_work_begin(u, false, err)
+    uint32_t n_tokens = 0;
+    int rc = w && flow ? input_count(u, ask, &n_tokens, err)
                        : st_err_set(err, ST_ENOMEM, "no memory for an input");
+    if (rc == 0)
+        rc = hub_work_begin(u, false, err);
     if (rc == 0) {
-        *w = (desk_wait){.desk = u->desk, .ask = *ask, .came_us = st_clock_us()};
+        *w = (desk_wait){
+            .desk = u->desk, .ask = *ask, .came_us = st_clock_us(), .n_tokens = n_tokens};
         memcpy(w->text, ask->text, ask->len);
         w->text[ask->len] = '\0';
         rc = ask_enter(u, w, flow, ret_id, err);

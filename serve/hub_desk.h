@@ -22,8 +22,9 @@ typedef struct desk_wait { /* an input on its way */
     hub_ask ask;
     uint64_t id;
     uint64_t came_us;
-    uint64_t handle; /* of one that was started */
-    bool cancelled;  /* under lock */
+    uint64_t handle;   /* of one that was started */
+    uint32_t n_tokens; /* of one that goes in a batch, by the model that counts most */
+    bool cancelled;    /* under lock */
     char text[];
 } desk_wait;
 

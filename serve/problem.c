@@ -46,7 +46,6 @@ static const kind_row rows[PROBLEM_KINDS] = {
                         "method_not_allowed"},
     [PROBLEM_TOO_LARGE] = {false, 413, INVALID, "request_too_large", 413,
                            "request_too_large"},
-    [PROBLEM_SLOW] = {false, 408, INVALID, "request_timeout", 408, "request_timeout"},
     [PROBLEM_MEDIA_TYPE] = {false, 415, INVALID, "unsupported_media_type", 415,
                             "unsupported_media_type"},
     [PROBLEM_BUSY] = {false, 429, "rate_limit_error", "rate_limit_exceeded", 429,

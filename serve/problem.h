@@ -41,7 +41,6 @@ typedef enum problem_kind {
     PROBLEM_NO_ROUTE,
     PROBLEM_METHOD,
     PROBLEM_TOO_LARGE,  /* of body bytes */
-    PROBLEM_SLOW,       /* it did not arrive in time */
     PROBLEM_MEDIA_TYPE, /* Content-Type is not the route's */
     /* of the server */
     PROBLEM_BUSY,     /* queue full: Retry-After */

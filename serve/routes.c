@@ -20,22 +20,8 @@ extern const route wire_metrics[];
 extern const route wire_openapi[];
 
 const route *const all_routes[] = {
-    wire_health,
-    wire_models,
-    wire_chat,
-    wire_completions,
-    wire_responses,
-    wire_llama,
-    wire_decisions,
-    wire_systemone,
-    wire_embeddings,
-    wire_rank,
-    wire_tokens,
-    wire_kserve,
-    wire_generate,
-    wire_tasks,
-    wire_admin,
-    wire_metrics,
-    wire_openapi,
-    NULL,
+    wire_health,  wire_models,    wire_chat,      wire_completions, wire_responses,
+    wire_llama,   wire_decisions, wire_systemone, wire_embeddings,  wire_rank,
+    wire_tokens,  wire_kserve,    wire_generate,  wire_tasks,       wire_admin,
+    wire_metrics, wire_openapi,   NULL,
 };

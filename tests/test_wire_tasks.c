@@ -456,6 +456,7 @@ static void examples_answer(void **state)
     if (a.status != 200)
         fail_msg("%d %s", a.status, a.body);
     same_as_command(a.json, "examples/support/task.yaml", "where is my parcel");
+    assert_true(answer_number(&a, "usage.input_tokens") >= 4);
     answer_done(&a);
     assert_int_equal(served_stop(&s, SIGTERM), 0);
 }
