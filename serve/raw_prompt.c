@@ -56,7 +56,7 @@ static void one_read(talk *t, const json_t *prompt, const char *param)
     tok_ids_done(&ids);
 }
 
-void raw_prompts_read(talk *t, const json_t *prompt, bool many)
+static void prompts_read(talk *t, const json_t *prompt, bool many)
 {
     const json_t *first = json_array_get(prompt, 0), *one;
     char at[PROBLEM_PARAM_MAX];
@@ -79,4 +79,17 @@ void raw_prompts_read(talk *t, const json_t *prompt, bool many)
         param_index(at, "prompt", i);
         one_read(t, one, at);
     }
+}
+
+void raw_start(talk *t, const json_t *body, bool many)
+{
+    talk_held_check(t);
+    talk_not_told(t, (const char *const[]){"show_schema", NULL});
+    talk_find_model(t);
+    if (talk_refuse(t))
+        return;
+    talk_hold(t);
+    prompts_read(t, body_get(body, "prompt"), many);
+    if (!talk_refuse(t))
+        talk_start(t);
 }

@@ -10,7 +10,8 @@
 
 #define RAW_PROMPT_TYPES (MEMBER_STRING | MEMBER_ARRAY)
 
-/* The member "prompt": a text, token ids, or several of those.  An array of texts is as
- * many prompts, or without `many` one prompt in pieces. */
-void raw_prompts_read(talk *t, const json_t *prompt, bool many);
+/* Start with the member "prompt": a text, token ids, or several of those.  An array of
+ * texts is as many prompts, or without `many` one prompt in pieces.  What else the body
+ * asks has been read; what is wrong with it is answered. */
+void raw_start(talk *t, const json_t *body, bool many);
 #endif

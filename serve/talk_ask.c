@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+const member talk_stream_options[] = {
+    {"include_usage", TALK_BOOL, .about = "A last chunk tells the usage."},
+    {"include_obfuscation", TALK_BOOL, .use = MEMBER_IDLE},
+    {0}};
+
 const sampler_opts talk_how_openai = {
     .temperature = 1, .top_p = 1, .min_p = 0.05F, .repeat_penalty = 1};
 

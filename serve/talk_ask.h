@@ -54,6 +54,8 @@ enum { TALK_MAX_STOP_IDS = 64, TALK_MAX_NEW = 1 << 24 };
         {"return_tokens", TALK_BOOL, .about = "Tell the ids of the tokens made."},       \
         {"stream", TALK_BOOL, .about = "Answer in server-sent events."},
 
+extern const member talk_stream_options[]; /* of stream_options */
+
 /* Where OpenAI's routes say nothing: temperature 1, and no token less likely than a
  * twentieth of the likeliest, without which small models lose the thread. */
 extern const sampler_opts talk_how_openai;

@@ -122,11 +122,6 @@ static void chat(call *c)
 
 /* ---- its members ---- */
 
-static const member stream_options[] = {
-    {"include_usage", TALK_BOOL, .about = "A last chunk tells the usage."},
-    {"include_obfuscation", TALK_BOOL, .use = MEMBER_IDLE},
-    {0}};
-
 static const member prediction[] = {
     {"type", MEMBER_STRING, .need = true, .words = "content"},
     {"content", MEMBER_STRING | MEMBER_ARRAY, .need = true, .nul = true,
@@ -143,7 +138,7 @@ static const member body_members[] = {
     {"max_completion_tokens", TALK_INTEGER, .min = 1, .max = TALK_MAX_NEW,
      .about = "The same as max_tokens."},
     {"n", TALK_INTEGER, .min = 1, .max = TALK_MAX_TEXTS, .about = "Answers to give."},
-    {"stream_options", TALK_OBJECT, .of = stream_options, .about = "Of a stream."},
+    {"stream_options", TALK_OBJECT, .of = talk_stream_options, .about = "Of a stream."},
     {"logprobs", TALK_BOOL, .about = "Tell how likely each token was."},
     {"top_logprobs", TALK_INTEGER, .max = SCHED_MAX_TOP,
      .about = "Tell the likeliest tokens at each place."},

@@ -149,23 +149,10 @@ static void complete(call *c)
         problems_add(&t->wrong, PROBLEM_VALUE, "stream_options", "needs stream: true");
     talk_form_read(body, body_get(body, "response_format"), "response_format", &t->form,
                    &t->wrong);
-    talk_held_check(t);
-    talk_not_told(t, (const char *const[]){"show_schema", NULL});
-    talk_find_model(t);
-    if (talk_refuse(t))
-        return;
-    talk_hold(t);
-    raw_prompts_read(t, body_get(body, "prompt"), true);
-    if (!talk_refuse(t))
-        talk_start(t);
+    raw_start(t, body, true);
 }
 
 /* ---- its members ---- */
-
-static const member stream_options[] = {
-    {"include_usage", TALK_BOOL, .about = "A last chunk tells the usage."},
-    {"include_obfuscation", TALK_BOOL, .use = MEMBER_IDLE},
-    {0}};
 
 static const member body_members[] = {
     {"model", TALK_STRING, .about = "A model or an adapter."},
@@ -176,7 +163,7 @@ static const member body_members[] = {
                              .about = "Most tokens of a text; 16 without it."},
     {"n", TALK_INTEGER, .min = 1, .max = TALK_MAX_TEXTS,
      .about = "Texts of each prompt."},
-    {"stream_options", TALK_OBJECT, .of = stream_options, .about = "Of a stream."},
+    {"stream_options", TALK_OBJECT, .of = talk_stream_options, .about = "Of a stream."},
     {"logprobs", TALK_INTEGER, .max = SCHED_MAX_TOP,
      .about = "Tell how likely each token was, and so many of the likeliest."},
     {"response_format", TALK_OBJECT, .of = talk_form_response,

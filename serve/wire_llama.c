@@ -154,15 +154,7 @@ static void complete(call *c)
     talk_form_read(body, NULL, "", &t->form, &t->wrong);
     if (most == 0)
         problems_add(&t->wrong, PROBLEM_VALUE, "n_predict", "nothing would be made");
-    talk_held_check(t);
-    talk_not_told(t, (const char *const[]){"show_schema", NULL});
-    talk_find_model(t);
-    if (talk_refuse(t))
-        return;
-    talk_hold(t);
-    raw_prompts_read(t, body_get(body, "prompt"), false);
-    if (!talk_refuse(t))
-        talk_start(t);
+    raw_start(t, body, false);
 }
 
 /* ---- its members ---- */
