@@ -43,7 +43,6 @@ CHAT = "/v1/chat/completions"
 BEGIN, END = "<!-- served: begin -->", "<!-- served: end -->"
 TITLES = {"listed": "77 options listed", "fitted": "a fitted task",
           "extract": "six fields as JSON", "chat": "chat, 64 tokens"}
-LEAST = {"listed": 2, "fitted": 4, "extract": 2, "chat": 1}  # requests a stream
 
 
 def schema(value):
@@ -161,8 +160,9 @@ def measure(sides, row, work, streams, args):
     for round_ in range(args.rounds + 1):  # the first warms
         for (name, port), (path, bodies) in zip(sides.items(), work[:2]):
             first = round_ == 0
-            figure = load.closed(port, path, bodies, streams, 0 if first else args.seconds,
-                                 max(SLOTS if first else 0, LEAST[row] * streams), work[2])
+            figure = load.closed(port, path, bodies, min(streams, SLOTS) if first else streams,
+                                 0 if first else args.seconds,
+                                 min(streams, SLOTS) if first else streams, work[2])
             if not first:
                 figures[name].append(figure)
     cells = {name: {k: statistics.median(f[k] for f in got) for k in got[0]}
