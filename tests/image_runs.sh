@@ -18,11 +18,9 @@ tools/image_root.sh "$work/root" "$program"
 name=$(basename "$program")
 [ "$(find "$work/root" -type f -perm -100 -name "*sh" | wc -l)" = 0 ]
 cp "$model" "$work/root/models/tiny.gguf"
-# A leak checker needs /proc, which the image does not have; leaks are looked for elsewhere.
 in_image() { # in a shell of its own: what it runs takes that shell's place
     exec unshare -rm sh -c 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" &&
-        exec env -i PATH=/usr/sbin:/usr/bin STINT_MODELS=/models STINT_CACHE=/cache \
-        ASAN_OPTIONS=detect_leaks=0 chroot "$@"' "$work/root" \
+        exec env -i PATH=/usr/sbin:/usr/bin STINT_MODELS=/models STINT_CACHE=/cache chroot "$@"' "$work/root" \
         "$work/root" "$@"
 }
 (in_image "/usr/bin/$name" version)
